@@ -1,0 +1,1 @@
+"""Mel spectrograms, their way back to a waveform, and audio files."""

@@ -1,0 +1,114 @@
+"""Log-mel spectrograms as the models see them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from importlib import metadata
+from numbers import Integral, Real
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "sample_rate": (1_000, 768_000),
+    "n_fft": (16, 65_536),
+    "hop_length": (1, 65_536),
+    "n_mels": (1, 4_096),
+    "f_min": (0.0, 384_000.0),
+    "power": (0.1, 4.0),
+}
+
+
+@dataclass(frozen=True)
+class SpectrogramSettings:
+    """Short-time Fourier transform and mel filter bank of a model.
+
+    The transform is centred (padded by half a window at both ends) with a periodic
+    Hann window of `n_fft` samples; the filter bank is torchaudio's default (HTK scale,
+    no norm).
+
+    Args:
+        sample_rate: in Hz.
+        n_fft: window and transform length in samples.
+        hop_length: samples from frame to frame, at most `n_fft`.
+        n_mels: mel bands.
+        f_min, f_max: outer edges of the bands in Hz; None is half the sample rate.
+        power: exponent of the magnitudes, 2 for power and 1 for amplitude.
+
+    Raises:
+        ValueError: naming the field, its value and what it may be.
+    """
+
+    sample_rate: int = 48_000
+    n_fft: int = 2048
+    hop_length: int = 512
+    n_mels: int = 128
+    f_min: float = 0.0
+    f_max: float | None = None
+    power: float = 2.0
+
+    def __post_init__(self) -> None:
+        for field, (low, high) in LIMITS.items():
+            value = getattr(self, field)
+            kind = Real if field in ("f_min", "power") else Integral
+            if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+                raise ValueError(f"{field} must be from {low:g} to {high:g}, not {value!r}")
+        if self.hop_length > self.n_fft:
+            raise ValueError(
+                f"hop_length must be at most n_fft ({self.n_fft}), not {self.hop_length}"
+            )
+        nyquist = self.sample_rate / 2
+        top = nyquist if self.f_max is None else self.f_max
+        if not (isinstance(top, Real) and self.f_min < top <= nyquist):
+            raise ValueError(
+                f"f_max must be above f_min ({self.f_min:g}) and at most half the sample rate "
+                f"({nyquist:g}), not {self.f_max!r}"
+            )
+
+    def frames(self, samples: int) -> int:
+        """Frames of a spectrogram of that many samples."""
+        return samples // self.hop_length + 1
+
+    def frames_to_cover(self, samples: int) -> int:
+        """Fewest frames whose waveform, ``(frames - 1) * hop_length`` samples, has that many."""
+        return math.ceil(samples / self.hop_length) + 1
+
+    def filter_bank(self) -> Tensor:
+        """Mel weights, float32 ``[n_fft // 2 + 1, n_mels]``."""
+        return import_torchaudio().functional.melscale_fbanks(
+            self.n_fft // 2 + 1,
+            self.f_min,
+            self.sample_rate / 2 if self.f_max is None else self.f_max,
+            self.n_mels,
+            self.sample_rate,
+        )
+
+    def log_mel(self, samples: Tensor) -> Tensor:
+        """``log1p`` of the mel power, float32 ``[..., n_mels, frames]``, of ``[..., samples]``."""
+        spectrum = torch.stft(
+            samples,
+            self.n_fft,
+            self.hop_length,
+            window=torch.hann_window(self.n_fft, device=samples.device),
+            return_complex=True,
+        )
+        magnitude = spectrum.abs().pow(self.power)
+        bank = self.filter_bank().to(samples.device)
+        return (magnitude.mT @ bank).mT.log1p()
+
+
+def import_torchaudio() -> ModuleType:
+    """torchaudio, or an ImportError that says which versions to install."""
+    try:
+        import torchaudio
+    except (ImportError, OSError, RuntimeError) as error:
+        installed = " and ".join(
+            f"{name} {metadata.version(name)}" for name in ("torch", "torchaudio")
+        )
+        raise ImportError(
+            f"{installed} do not work together; install a pair that does: "
+            "pip install 'torch==2.10.*' 'torchaudio==2.10.*'"
+        ) from error
+    return torchaudio

@@ -1,0 +1,53 @@
+"""``distill-prior info``: what is in a model file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
+def info(model: Path, as_json: bool) -> None:
+    """Show what is in MODEL, a .distill file, and whether it can be sampled."""
+    from distill_prior_gen.description import describe_model
+
+    description = describe_model(model)
+    if as_json:
+        click.echo(json.dumps(description, indent=2))
+        return
+    for label, text in _lines(description):
+        click.echo(f"{label:<12}{text}")
+
+
+def _lines(description: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        ("Name", description["name"]),
+        ("Version", f"{description['version']}"),
+    ]
+    if description["dataset"]:
+        files = description["dataset_files"]
+        lines.append(("Dataset", description["dataset"] + (f", {files} files" if files else "")))
+    if description["chunk_s"]:
+        rate, chunk = description["sample_rate"], description["chunk_s"]
+        lines.append(("Sound", f"{rate} Hz, chunks of {chunk:g} s"))
+    if codebook := description["codebook"]:
+        grid = f"{codebook['rows']} bands x {codebook['columns']} steps a chunk"
+        lines.append(
+            ("Codes", f"{codebook['size']} codes x {codebook['levels']} levels, {grid}")
+        )
+        for level, health in (codebook["health"] or {}).items():
+            used = f"{health['utilization']:.0%} used, perplexity {health['perplexity']:.1f}"
+            lines.append((f"  {level.replace('_', ' ')}", f"{used}, {health['dead_codes']} dead"))
+    if prior := description["prior"]:
+        shape = f"{prior['hidden_size']} hidden x {prior['layers']} layers, {prior['heads']} heads"
+        lines.append(("Prior", f"{shape}, {prior['parameters'] / 1e6:.2f} million parameters"))
+        if prior["perplexity"] is not None:
+            epochs = f" after {prior['epochs']} epochs" if prior["epochs"] else ""
+            lines.append(("Perplexity", f"{prior['perplexity']:.2f}{epochs}"))
+    playable = "yes" if description["playable"] else f"no: {description['reason']}"
+    return [*lines, ("Playable", playable)]

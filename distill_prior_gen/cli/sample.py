@@ -1,0 +1,219 @@
+"""``distill-prior sample``: make takes and write them to files."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.config import (
+    FORMATS,
+    JOINS,
+    LIMITS,
+    SAMPLE_RATES,
+    ExportConfig,
+    GenerationConfig,
+)
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="File to write (the suffix sets the format) or folder for files named after model "
+    "and seed.  [default: the current folder]",
+)
+@click.option(
+    "-t",
+    "--temperature",
+    type=click.FloatRange(*LIMITS["temperature"]),
+    default=GenerationConfig.temperature,
+    show_default=True,
+    help="Below 1 more typical, above 1 more surprising.",
+)
+@click.option(
+    "--top-p",
+    type=click.FloatRange(*LIMITS["top_p"]),
+    default=GenerationConfig.top_p,
+    show_default=True,
+    help="Draw from the likeliest codes that make up this share of probability; 0 is off.",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(*map(int, LIMITS["top_k"])),
+    default=GenerationConfig.top_k,
+    show_default=True,
+    help="Draw from this many of the likeliest codes; 0 is off.",
+)
+@click.option(
+    "-d",
+    "--duration",
+    type=click.FloatRange(min=LIMITS["duration"][0]),
+    default=GenerationConfig.duration,
+    show_default=True,
+    help=f"Length in seconds, up to {LIMITS['duration'][1]:g}.",
+)
+@click.option("--allow-long", is_flag=True, help="Lift the maximum of --duration.")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(*LIMITS["overlap"]),
+    default=GenerationConfig.overlap,
+    show_default=True,
+    help="Crossfade between one-second chunks in milliseconds.",
+)
+@click.option(
+    "--join",
+    type=click.Choice(JOINS),
+    default=GenerationConfig.join,
+    show_default=True,
+    help="Join chunks as spectra, with one phase throughout, or crossfade their waveforms.",
+)
+@click.option(
+    "-s",
+    "--seed",
+    type=click.IntRange(*map(int, LIMITS["seed"])),
+    help="The same seed gives the same take.  [default: a new one]",
+)
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of takes, with the seeds SEED, SEED + 1 and so on.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(FORMATS)),
+    help="Audio file format.  [default: wav, or the suffix of --output]",
+)
+@click.option(
+    "--sample-rate",
+    type=int,
+    metavar="|".join(map(str, SAMPLE_RATES)),
+    help="Resample to this rate in Hz.  [default: the model's]",
+)
+@click.option(
+    "--bit-depth",
+    type=int,
+    metavar="16|24|32",
+    help="Bits a sample for wav and flac; 32 is float, for wav.  [default: 24]",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks run.",
+)
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the takes.")
+@click.option(
+    "--progress/--no-progress",
+    default=None,
+    help="Show progress on standard error.  [default: in a terminal]",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and results.")
+def sample(
+    model: Path,
+    output: Path,
+    count: int,
+    format_: str | None,
+    sample_rate: int | None,
+    bit_depth: int | None,
+    device: str,
+    force: bool,
+    as_json: bool,
+    progress: bool | None,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Make takes from MODEL, a .distill file with a prior.
+
+    Prints the paths of the takes. Beside each, NAME.json says how to make it again.
+    """
+    to_file = output.suffix != "" and not output.is_dir()
+    try:
+        config = GenerationConfig(**settings)
+        export = ExportConfig(_format(output if to_file else None, format_), sample_rate, bit_depth)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    paths = _numbered(output, count) if to_file else None
+    show = not quiet and (sys.stderr.isatty() if progress is None else progress)
+
+    start = time.perf_counter()
+    with progress_bar(show) as report:
+        report(0.0, "Loading the model...")
+        from distill_prior_gen.audio.files import existing, free_path, write_take
+        from distill_prior_gen.generation import generate_takes
+        from distill_prior_gen.model import load_model
+
+        for path in paths or []:
+            if not force and (taken := existing(path)):
+                raise FileExistsError(f"{taken} exists; choose another name or add --force")
+        loaded = load_model(model, device)
+        load_time = time.perf_counter() - start
+        results = generate_takes(loaded, config, count, report)
+        takes = []
+        for index, result in enumerate(results):
+            if paths:
+                path = paths[index]
+            else:
+                path = free_path(output, loaded.name, result.seed, export)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            written = write_take(result, loaded, path, export, overwrite=force)
+            takes.append(
+                {
+                    "path": str(path),
+                    "seed": result.seed,
+                    "duration_s": result.duration,
+                    "sample_rate": written.sample_rate,
+                    "config": asdict(result.config),
+                    "gain": result.gain,
+                    "timings": {"load": load_time, **result.timings},
+                }
+            )
+    elapsed = time.perf_counter() - start
+    if as_json:
+        click.echo(json.dumps(takes[0] if count == 1 else takes, indent=2))
+    else:
+        for take in takes:
+            click.echo(take["path"])
+    if show:
+        seeds = ", ".join(str(result.seed) for result in results)
+        click.echo(f"seed {seeds}; {count * config.duration:g} s in {elapsed:.1f} s", err=True)
+    if not quiet:
+        for take in takes:
+            if take["gain"] < 1:
+                click.echo(
+                    f"{take['path']} was scaled by {take['gain']:.2f} so that it does not clip",
+                    err=True,
+                )
+
+
+def _format(file: Path | None, chosen: str | None) -> str:
+    """The format that the suffix of the file and ``--format`` agree on."""
+    if file is None:
+        return chosen or ExportConfig.format
+    suffix = file.suffix[1:].lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"--output must end in one of .{', .'.join(FORMATS)}, not {file.suffix}")
+    if chosen not in (None, suffix):
+        raise ValueError(f"--format is {chosen}, but --output ends in {file.suffix}")
+    return suffix
+
+
+def _numbered(output: Path, count: int) -> list[Path]:
+    if count == 1:
+        return [output]
+    return [output.with_stem(f"{output.stem}-{take}") for take in range(1, count + 1)]

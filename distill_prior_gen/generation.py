@@ -1,0 +1,188 @@
+"""From a model and a configuration to takes: the whole way, and nothing but the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill_prior_gen.audio.joining import join_log_mels, overlap_add, pieces_needed
+from distill_prior_gen.audio.vocoders import VOCODERS
+from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.sampling.autoregressive import sample_autoregressive
+from distill_prior_gen.sampling.streams import CODES, PHASE, new_seed, stream
+
+SAMPLING_SHARE = 0.6
+"""Share of the progress bar that goes to sampling codes."""
+
+
+@dataclass(frozen=True, eq=False)
+class GenerationResult:
+    """A take.
+
+    Attributes:
+        audio: float32 ``[samples]``, within -1 and 1.
+        sample_rate: in Hz.
+        config: the settings, with the seed that was used.
+        codes: int64 ``[chunk, H * W, num_quantizers]``.
+        mel: float32 ``[n_mels, frames]``, the log1p mel power that was inverted (with
+            ``join="crossfade"``, chunk after chunk).
+        gain: what the waveform was multiplied with to stay within -1 and 1, mostly 1.
+        timings: seconds for ``sample``, ``decode`` and ``invert``, of all takes of the call.
+    """
+
+    audio: np.ndarray
+    sample_rate: int
+    config: GenerationConfig
+    codes: Tensor
+    mel: Tensor
+    gain: float
+    timings: dict[str, float]
+
+    @property
+    def seed(self) -> int:
+        assert self.config.seed is not None
+        return self.config.seed
+
+    @property
+    def duration(self) -> float:
+        """In seconds."""
+        return len(self.audio) / self.sample_rate
+
+
+def generate(
+    model: PriorModel, config: GenerationConfig | None = None, progress: Progress | None = None
+) -> GenerationResult:
+    """Make one take; see `generate_takes`."""
+    return generate_takes(model, config, 1, progress)[0]
+
+
+def generate_takes(
+    model: PriorModel,
+    config: GenerationConfig | None = None,
+    count: int = 1,
+    progress: Progress | None = None,
+) -> list[GenerationResult]:
+    """Make takes of ``round(duration * sample_rate)`` samples, all sampled in one batch.
+
+    Args:
+        model: from `load_model`.
+        config: the settings, by default the defaults. The takes have the seeds
+            ``config.seed``, ``config.seed + 1`` and so on, and each is the same as when
+            made alone.
+        count: how many takes.
+        progress: called with the share that is done and what is going on; what it
+            raises ends the work.
+
+    Raises:
+        ValueError: if there is no such vocoder.
+        FloatingPointError: if the prior's logits are not finite.
+    """
+    config = config or GenerationConfig()
+    progress = progress or _no_progress
+    if config.vocoder not in VOCODERS:
+        raise ValueError(f"vocoder must be one of {', '.join(VOCODERS)}, not {config.vocoder!r}")
+    first_seed = new_seed() if config.seed is None else config.seed
+    configs = [replace(config, seed=first_seed + take) for take in range(count)]
+    timings: dict[str, float] = {}
+
+    chunks = chunks_needed(model, config)
+    generators = [
+        stream(first_seed + take, CODES, chunk) for take in range(count) for chunk in range(chunks)
+    ]
+    with _timed(timings, "sample"):
+        codes = sample_autoregressive(
+            model, config, generators, lambda share, text: progress(share * SAMPLING_SHARE, text)
+        ).unflatten(0, (count, chunks))
+    with _timed(timings, "decode"):
+        mels = model.decode(codes.flatten(0, 1)).unflatten(0, (count, chunks))
+    results = []
+    for take, settings in enumerate(configs):
+        done = SAMPLING_SHARE + (1 - SAMPLING_SHARE) * take / count
+        progress(done, "Reconstructing the waveform...")
+        with _timed(timings, "invert"):
+            samples, mel = _reconstruct(model, settings, mels[take])
+        peak = float(samples.abs().max())
+        gain = 1 / peak if peak > 1 else 1.0
+        audio = (samples / max(peak, 1.0)).numpy()
+        results.append(
+            GenerationResult(audio, model.sample_rate, settings, codes[take], mel, gain, timings)
+        )
+    progress(1.0, "Done")
+    return results
+
+
+def sample_codes(
+    model: PriorModel,
+    num_chunks: int,
+    config: GenerationConfig | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Draw codes alone, int64 ``[num_chunks, H * W * num_quantizers]``.
+
+    Tokens are in the prior's order: position by position (lowest frequency band
+    first), the quantizer levels of a position next to each other.
+    """
+    config = config or GenerationConfig()
+    seed = new_seed() if config.seed is None else config.seed
+    generators = [stream(seed, CODES, chunk) for chunk in range(num_chunks)]
+    return sample_autoregressive(model, config, generators, progress or _no_progress).flatten(1)
+
+
+def chunks_needed(model: PriorModel, config: GenerationConfig) -> int:
+    """Chunks that a take of ``config.duration`` is made of."""
+    total = round(config.duration * model.sample_rate)
+    frames = model.checkpoint.frames
+    if config.join == "crossfade":
+        length = (frames - 1) * model.spectrogram.hop_length
+        return pieces_needed(total, length, _overlap(model, config, length))
+    total_frames = model.spectrogram.frames_to_cover(total)
+    return pieces_needed(total_frames, frames, _overlap(model, config, frames))
+
+
+def _overlap(model: PriorModel, config: GenerationConfig, length: int) -> int:
+    """Overlap of pieces of `length`, in samples or frames."""
+    samples = config.overlap / 1000 * model.sample_rate
+    hop = 1 if config.join == "crossfade" else model.spectrogram.hop_length
+    return min(round(samples / hop), length // 2)
+
+
+def _reconstruct(
+    model: PriorModel, config: GenerationConfig, mels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Samples of a take, and the mel they were made from, of its chunks' log-mels."""
+    vocoder = VOCODERS[config.vocoder]
+    seed = config.seed
+    assert seed is not None
+    total = round(config.duration * model.sample_rate)
+    frames = mels.shape[-1]
+    if config.join == "crossfade":
+        pieces = torch.stack(
+            [
+                vocoder(mel, model.spectrogram, stream(seed, PHASE, chunk))
+                for chunk, mel in enumerate(mels)
+            ]
+        ).cpu()
+        samples = overlap_add(pieces, _overlap(model, config, pieces.shape[-1]))
+        return samples[:total], torch.cat(list(mels), dim=-1).cpu()
+    mel = join_log_mels(mels, _overlap(model, config, frames))
+    mel = mel[:, : model.spectrogram.frames_to_cover(total)]
+    samples = vocoder(mel, model.spectrogram, stream(seed, PHASE)).cpu()
+    return samples[:total], mel.cpu()
+
+
+def _no_progress(share: float, text: str) -> None:
+    pass
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - start

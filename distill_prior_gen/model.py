@@ -1,0 +1,131 @@
+"""A model that is loaded and ready to play."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.checkpoint import CLUSTER_SIZE, Checkpoint, ModelFileError, read_checkpoint
+from distill_prior_gen.models.prior import Prior
+from distill_prior_gen.models.vqvae import VQVAE
+
+DECODED_AT_ONCE = 64
+"""Chunks in a decoder batch, which needs about 2 MB a chunk at the default size."""
+
+
+@dataclass(frozen=True, eq=False)
+class PriorModel:
+    """The two networks of a model file, and what they were made for.
+
+    Attributes:
+        vqvae: codes to mel spectrogram and back.
+        prior: ``prior(tokens [batch, token]) -> logits [batch, token, codebook_size]``.
+        checkpoint: the file's settings.
+        device: where both networks are.
+        sha256: of the file.
+    """
+
+    vqvae: VQVAE
+    prior: Prior
+    checkpoint: Checkpoint
+    device: torch.device
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        return self.checkpoint.path
+
+    @property
+    def name(self) -> str:
+        return self.checkpoint.name
+
+    @property
+    def model_id(self) -> str:
+        return str(self.checkpoint.metadata.get("model_id", ""))
+
+    @property
+    def spectrogram(self) -> SpectrogramSettings:
+        return self.checkpoint.spectrogram
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        return self.spectrogram.sample_rate
+
+    @property
+    def chunk_samples(self) -> int:
+        return self.checkpoint.chunk_samples
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows (frequency, lowest first) and columns (time) of a chunk's code map."""
+        return self.checkpoint.grid
+
+    @property
+    def num_quantizers(self) -> int:
+        return self.prior.num_quantizers
+
+    @property
+    def codebook_size(self) -> int:
+        return self.prior.codebook_size
+
+    @cached_property
+    def first_token_weights(self) -> Tensor:
+        """How often each code of level 0 was used in training, float32 ``[codebook_size]``."""
+        weights = self.vqvae.state_dict()[CLUSTER_SIZE.format(0)][0].cpu().clamp(min=0)
+        return weights if weights.any() else torch.ones_like(weights)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Log-mels, float32 ``[chunk, n_mels, frames]``, of codes ``[chunk, H * W, level]``."""
+        mels = []
+        for part in codes.split(DECODED_AT_ONCE):
+            embeddings = self.vqvae.codes_to_embeddings(part.to(self.device), self.grid)
+            frames = self.checkpoint.frames
+            mels.append(self.vqvae.decode(embeddings, self.spectrogram.n_mels, frames))
+        return torch.cat(mels)
+
+
+def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto") -> PriorModel:
+    """Load a v2 ``.distill`` file with a prior.
+
+    Args:
+        path: of the file.
+        device: ``"auto"`` takes CUDA, else MPS, else the CPU, whichever is there first.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ModelFileError: if it cannot be sampled; the message says why and what to do.
+        ValueError: if there is no such device.
+    """
+    checkpoint = read_checkpoint(path)
+    prior = checkpoint.build_prior()
+    vqvae = checkpoint.build_vqvae()
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise ModelFileError(f"{path} is truncated or corrupt; copy or export the model again")
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    target = _device(device)
+    return PriorModel(vqvae.to(target), prior.to(target), checkpoint, target, sha256)
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {device} is not available here; use 'auto' or 'cpu'") from error
+    return found

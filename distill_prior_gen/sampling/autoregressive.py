@@ -1,0 +1,133 @@
+"""Token by token sampling of all chunks in one batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.models.prior import KeyValueCache, Prior
+from distill_prior_gen.sampling.filters import filter_logits
+
+CACHE_BYTES = 512 * 2**20
+"""Chunks are sampled in one batch as long as their keys and values fit in this much memory."""
+
+ROUNDING = 2e-5
+"""Bound on the rounding error of float32 logits, which depends on batch size and device."""
+
+
+def sample_autoregressive(
+    model: PriorModel,
+    config: GenerationConfig,
+    generators: Sequence[np.random.Generator],
+    progress: Progress,
+) -> Tensor:
+    """Draw one chunk of codes for each of `generators`.
+
+    The first token has no distribution of its own in the prior: it is drawn from how
+    often the codes of level 0 were used in training.
+
+    Returns:
+        int64 ``[chunk, H * W, num_quantizers]``, on the CPU.
+
+    Raises:
+        FloatingPointError: if the prior's logits are not finite, naming chunk and step.
+    """
+    prior = model.prior
+    draw = ReproducibleDraw(prior, config)
+    codes = torch.empty(len(generators), prior.seq_len, dtype=torch.long)
+    size = max(1, CACHE_BYTES // KeyValueCache.bytes_per_sequence(prior))
+    for start in range(0, len(generators), size):
+        uniforms = np.stack([g.random(prior.seq_len) for g in generators[start : start + size]])
+
+        def report(step: int, start: int = start, batch: int = len(uniforms)) -> None:
+            done = start + step / prior.seq_len * batch
+            text = f"Generating chunk {int(done) + 1}/{len(generators)}..."
+            progress(done / len(generators), text)
+
+        try:
+            _sample_batch(model, draw, codes[start : start + size], uniforms, report)
+        except _NotFinite as error:
+            chunk, step = error.args
+            raise FloatingPointError(
+                f"the prior of {model.name} gave logits that are not finite (chunk "
+                f"{start + chunk + 1}, step {step}); its weights are damaged or too large"
+            ) from None
+    return codes.unflatten(1, (-1, prior.num_quantizers))
+
+
+class _NotFinite(Exception):
+    """At (chunk in the batch, step)."""
+
+
+@torch.inference_mode()
+def _sample_batch(
+    model: PriorModel,
+    draw: ReproducibleDraw,
+    tokens: Tensor,
+    uniforms: np.ndarray,
+    report: Callable[[int], None],
+) -> None:
+    """Fill `tokens` ``[chunk, seq_len]``; every draw is made on the CPU, whatever the device."""
+    prior = model.prior
+    uniform = torch.from_numpy(uniforms)
+    tokens[:, 0] = _draw(model.first_token_weights.log().expand(len(tokens), -1), uniform[:, 0])
+    cache = KeyValueCache(prior, len(tokens))
+    for step in range(1, prior.seq_len):
+        report(step)
+        logits = prior.step(tokens[:, step - 1].to(model.device), cache).cpu()
+        finite = logits.isfinite().all(dim=-1)
+        if not finite.all():
+            raise _NotFinite(int(finite.int().argmin()), step)
+        tokens[:, step] = draw(logits, uniform[:, step], tokens[:, :step])
+
+
+class ReproducibleDraw:
+    """Draws codes that do not depend on how the logits were rounded.
+
+    The last bits of a float32 matrix product depend on the batch size and the
+    device, and once in some thousand draws they decide between two codes. Such a
+    draw shows in that it changes with a perturbation of the size of the rounding
+    error; only then are the logits computed once more in float64.
+    """
+
+    def __init__(self, prior: Prior, config: GenerationConfig) -> None:
+        self.prior = prior
+        self.exact: Prior | None = None
+        self.settings = (config.temperature, config.top_k, config.top_p)
+        direction = np.random.default_rng(0).uniform(-1, 1, prior.codebook_size)
+        self.perturbation = ROUNDING * torch.from_numpy(direction).float()
+
+    def __call__(self, logits: Tensor, uniform: Tensor, before: Tensor) -> Tensor:
+        """Codes ``[chunk]`` from logits ``[chunk, codebook_size]``.
+
+        Args:
+            logits: of the prior, float32.
+            uniform: a number from [0, 1) for each chunk, float64 ``[chunk]``.
+            before: the tokens that led to the logits, ``[chunk, step]``.
+        """
+        variants = torch.stack(
+            [logits, logits + self.perturbation, logits - self.perturbation]
+        )
+        drawn = _draw(filter_logits(variants, *self.settings), uniform.expand(3, -1))
+        codes = drawn[0]
+        unsure = (drawn[1:] != codes).any(dim=0)
+        if unsure.any():
+            if self.exact is None:
+                self.exact = copy.deepcopy(self.prior).cpu().double()
+            exact_logits = self.exact(before[unsure])[:, -1]
+            codes[unsure] = _draw(filter_logits(exact_logits, *self.settings), uniform[unsure])
+        return codes
+
+
+def _draw(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Invert the cumulative distribution of `logits` ``[..., codebook_size]`` at `uniform` ``[...]``."""
+    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
+    target = (uniform * cumulative[..., -1]).unsqueeze(-1)
+    code = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    return code.clamp_(max=logits.shape[-1] - 1)

@@ -1,0 +1,49 @@
+"""Which codes may be drawn: temperature, top-k and nucleus."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def filter_logits(
+    logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0
+) -> Tensor:
+    """Logits scaled by the temperature, minus infinity where a code may not be drawn.
+
+    Args:
+        logits: ``[..., codebook_size]``.
+        temperature: greater than 0; divides the logits.
+        top_k: keep the `top_k` largest logits, and those equal to the smallest of them.
+            0 keeps all, as does a value above the codebook size.
+        top_p: keep the smallest set of codes whose probability (after temperature and
+            top-k) reaches `top_p`, at least one code (Holtzman et al. 2020, "The Curious
+            Case of Neural Text Degeneration"). 0, or 1 and above, keeps all.
+
+    Returns:
+        A new tensor, ``[..., codebook_size]``.
+
+    Raises:
+        ValueError: if a setting makes no sense.
+    """
+    if not (temperature > 0 and math.isfinite(temperature)):
+        raise ValueError(f"temperature must be greater than 0, not {temperature}")
+    if top_k < 0:
+        raise ValueError(f"top_k must be 0 or greater, not {top_k}")
+    if not top_p >= 0:
+        raise ValueError(f"top_p must be 0 or greater, not {top_p}")
+    logits = logits / temperature
+    if 0 < top_k < logits.shape[-1]:
+        smallest_kept = logits.topk(top_k).values[..., -1:]
+        logits = logits.masked_fill(logits < smallest_kept, -math.inf)
+    if 0 < top_p < 1:
+        ordered, order = logits.sort(descending=True, stable=True)
+        probability = ordered.softmax(dim=-1)
+        before = probability.cumsum(dim=-1) - probability
+        # The first code stays even where rounding makes `before` reach a tiny top_p.
+        before[..., 0] = 0
+        dropped = torch.empty_like(order, dtype=torch.bool).scatter(-1, order, before >= top_p)
+        logits = logits.masked_fill(dropped, -math.inf)
+    return logits
