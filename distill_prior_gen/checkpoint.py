@@ -261,7 +261,10 @@ def _prior_shape(
         "num_layers": _layers(state, "transformer.layers.{}.norm1.weight"),
     }
     _compare_sizes("prior_config", config, shape)
-    for name, size in (("codebook_size", codebook_size), ("num_quantizers", shape["num_quantizers"])):
+    for name, size in (
+        ("codebook_size", codebook_size),
+        ("num_quantizers", shape["num_quantizers"]),
+    ):
         if size != vqvae_shape[name]:
             raise ValueError(f"{name} is {vqvae_shape[name]} in the VQ-VAE but {size} in the prior")
     heads = config.get("num_heads")
@@ -310,9 +313,7 @@ def _compare_shapes(key: str, state: dict[str, Tensor], module: nn.Module) -> No
         raise ValueError(f"{key} has unknown entries: {', '.join(sorted(map(str, unknown))[:3])}")
     for name, shape in expected.items():
         if tuple(state[name].shape) != shape:
-            raise ValueError(
-                f"{name} has the shape {tuple(state[name].shape)} instead of {shape}"
-            )
+            raise ValueError(f"{name} has the shape {tuple(state[name].shape)} instead of {shape}")
 
 
 def _weights(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:

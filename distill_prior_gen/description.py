@@ -26,7 +26,7 @@ def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         "file": str(path),
         "size_bytes": Path(path).stat().st_size,
         "version": contents.get("version"),
-        "name": metadata.get("name") or Path(path).stem,
+        "name": str(metadata.get("name") or Path(path).stem),
         "id": metadata.get("model_id") or None,
         "dataset": metadata.get("dataset_name") or None,
         "dataset_files": metadata.get("dataset_file_count") or None,
@@ -51,7 +51,7 @@ def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         "levels": checkpoint.vqvae_shape["num_quantizers"],
         "rows": height,
         "columns": width,
-        "health": contents.get("codebook_health_snapshot"),
+        "health": _health(contents.get("codebook_health_snapshot")),
     }
     if checkpoint.prior_shape is None or checkpoint.prior_state is None:
         return description | {"reason": no_prior(checkpoint.path)}
@@ -68,3 +68,14 @@ def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         "epochs": training.get("epochs_trained"),
     }
     return description | {"playable": True}
+
+
+def _health(snapshot: Any) -> list[dict[str, float]] | None:
+    """Use, perplexity and dead codes of each level, if the file has them in due form."""
+    try:
+        return [
+            {key: float(level[key]) for key in ("utilization", "perplexity", "dead_codes")}
+            for level in snapshot.values()
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None

@@ -79,7 +79,9 @@ def write_take(
     """
     sample_rate = export.sample_rate or result.sample_rate
     if export.format == "mp3" and sample_rate not in MP3_SAMPLE_RATES:
-        raise ValueError(f"mp3 cannot hold {sample_rate} Hz; choose a sample rate of 44100 or 48000")
+        raise ValueError(
+            f"mp3 cannot hold {sample_rate} Hz; choose a sample rate of 44100 or 48000"
+        )
     bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
     export = replace(export, sample_rate=sample_rate, bit_depth=bit_depth)
     audio = _resampled(result, sample_rate)

@@ -37,12 +37,10 @@ def _lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         lines.append(("Sound", f"{rate} Hz, chunks of {chunk:g} s"))
     if codebook := description["codebook"]:
         grid = f"{codebook['rows']} bands x {codebook['columns']} steps a chunk"
-        lines.append(
-            ("Codes", f"{codebook['size']} codes x {codebook['levels']} levels, {grid}")
-        )
-        for level, health in (codebook["health"] or {}).items():
+        lines.append(("Codes", f"{codebook['size']} codes x {codebook['levels']} levels, {grid}"))
+        for level, health in enumerate(codebook["health"] or []):
             used = f"{health['utilization']:.0%} used, perplexity {health['perplexity']:.1f}"
-            lines.append((f"  {level.replace('_', ' ')}", f"{used}, {health['dead_codes']} dead"))
+            lines.append((f"  level {level}", f"{used}, {health['dead_codes']:.0f} dead"))
     if prior := description["prior"]:
         shape = f"{prior['hidden_size']} hidden x {prior['layers']} layers, {prior['heads']} heads"
         lines.append(("Prior", f"{shape}, {prior['parameters'] / 1e6:.2f} million parameters"))

@@ -21,6 +21,7 @@ from distill_prior_gen.config import (
     GenerationConfig,
 )
 
+
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(

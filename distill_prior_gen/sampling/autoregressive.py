@@ -111,9 +111,7 @@ class ReproducibleDraw:
             uniform: a number from [0, 1) for each chunk, float64 ``[chunk]``.
             before: the tokens that led to the logits, ``[chunk, step]``.
         """
-        variants = torch.stack(
-            [logits, logits + self.perturbation, logits - self.perturbation]
-        )
+        variants = torch.stack([logits, logits + self.perturbation, logits - self.perturbation])
         drawn = _draw(filter_logits(variants, *self.settings), uniform.expand(3, -1))
         codes = drawn[0]
         unsure = (drawn[1:] != codes).any(dim=0)
