@@ -32,7 +32,7 @@ _MODULES = {
     "sample_codes": "generation",
 }
 
-__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ class PlainPrior(nn.Module):
         layer = nn.TransformerEncoderLayer(
             hidden_size, prior.num_heads, 4 * hidden_size, batch_first=True, norm_first=True
         )
-        layers = len(prior.transformer["layers"])
+        layers = len(prior.transformer)
         self.prior = prior
         self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.transformer.load_state_dict(prior.transformer.state_dict())
@@ -99,15 +99,12 @@ def make(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, 
     stopwatch = Stopwatch()
     streams = [stream(0, CODES, chunk) for chunk in range(chunks)]
     codes = stopwatch(
-        "sampling", lambda: sample_autoregressive(model, config, streams, lambda *_: None)
+        "sampling", sample_autoregressive, model, config, streams, lambda share, text: None
     )
-    mels = stopwatch("decoding", lambda: model.decode(codes))
+    mels = stopwatch("decoding", model.decode, codes)
     frames = round(OVERLAP_S * model.sample_rate / model.spectrogram.hop_length)
-    vocoder = VOCODERS[config.vocoder]
-    stopwatch(
-        "inversion",
-        lambda: vocoder(join_log_mels(mels, frames), model.spectrogram, stream(0, PHASE)),
-    )
+    mel = join_log_mels(mels, frames)
+    stopwatch("inversion", VOCODERS[config.vocoder], mel, model.spectrogram, stream(0, PHASE))
     return stopwatch.times()
 
 
@@ -128,16 +125,13 @@ def make_plainly(
             tokens = torch.cat([tokens, token], dim=1)
         return tokens.unflatten(1, (-1, model.num_quantizers))
 
+    invert = VOCODERS["torchaudio"]
     pieces = []
     for chunk in range(chunks):
         codes = stopwatch("sampling", sample)
-        mel = stopwatch("decoding", lambda codes=codes: model.decode(codes)[0])
-        invert = VOCODERS["torchaudio"]
+        mel = stopwatch("decoding", model.decode, codes)[0]
         noise = stream(0, PHASE, chunk)
-        piece = stopwatch(
-            "inversion", lambda mel=mel, noise=noise: invert(mel, model.spectrogram, noise)
-        )
-        pieces.append(piece)
+        pieces.append(stopwatch("inversion", invert, mel, model.spectrogram, noise))
     overlap_add(torch.stack(pieces), round(OVERLAP_S * model.sample_rate))
     return stopwatch.times()
 
@@ -148,9 +142,9 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
-    def __call__(self, stage: str, work: Callable[[], Tensor]) -> Tensor:
+    def __call__(self, stage: str, work: Callable[..., Tensor], *arguments: Any) -> Tensor:
         start = time.perf_counter()
-        result = work()
+        result = work(*arguments)
         if result.is_cuda:
             torch.cuda.synchronize()
         self.seconds[stage] += time.perf_counter() - start

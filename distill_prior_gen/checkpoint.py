@@ -378,7 +378,7 @@ def write_checkpoint(
             "prior_state_dict": prior.state_dict(),
             "prior_config": {
                 "hidden_size": prior.token_emb.embedding_dim,
-                "num_layers": len(prior.transformer["layers"]),
+                "num_layers": len(prior.transformer),
                 "num_heads": prior.num_heads,
                 "seq_len": prior.seq_len,
                 "num_quantizers": prior.num_quantizers,

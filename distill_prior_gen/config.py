@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done (0 to 1) and what is going on; may raise to stop the work."""
 
-LIMITS: dict[str, tuple[float, float]] = {
+LIMITS: dict[str, tuple[Any, Any]] = {
     "temperature": (0.1, 2.0),
     "top_p": (0.0, 1.0),
     "top_k": (0, 512),
@@ -61,13 +62,14 @@ class GenerationConfig:
             if field == "duration" and self.allow_long:
                 high = math.inf
             integral = field in ("top_k", "seed")
-            kind = Integral if integral else Real
-            if not isinstance(value, kind) or isinstance(value, bool):
+            is_number = isinstance(value, Integral if integral else Real)
+            if not is_number or isinstance(value, bool):
                 expected = "a whole number" if integral else "a number"
                 raise ValueError(f"{field} must be {expected}, not {value!r}")
             if not low <= value <= high or math.isinf(value):
-                limits = f"at least {low:g}" if math.isinf(high) else f"from {low:g} to {high:g}"
+                limits = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
                 raise ValueError(f"{field} must be {limits}, not {value}")
+            object.__setattr__(self, field, int(value) if integral else float(value))
         if self.join not in JOINS:
             raise ValueError(f"join must be one of {', '.join(JOINS)}, not {self.join!r}")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import soundfile
 import torch
@@ -16,8 +16,9 @@ from distill_prior_gen.audio.mel import import_torchaudio
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import PriorModel
+from distill_prior_gen.paths import existing, sidecar_path
 
-SUBTYPES = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
+SUBTYPES: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
 LOSSY = {
     "ogg": {"subtype": "VORBIS", "compression_level": 0.4},
@@ -32,25 +33,6 @@ BLOCK = 65_536
 """Frames written at once; libsndfile's Vorbis encoder overflows its stack on much longer ones."""
 
 
-def sidecar_path(path: Path) -> Path:
-    """Where the description of the take in `path` is kept."""
-    return path.with_suffix(".json")
-
-
-def existing(path: Path) -> Path | None:
-    """The audio file or sidecar that would be overwritten by a take at `path`, if any."""
-    return next((p for p in (path, sidecar_path(path)) if p.exists()), None)
-
-
-def free_path(folder: Path, model_name: str, seed: int, export: ExportConfig) -> Path:
-    """A path in `folder` that overwrites nothing, named after the model and the seed."""
-    stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', model_name).strip('_')[:80] or 'take'}-{seed}"
-    path, number = folder / f"{stem}.{export.format}", 2
-    while existing(path):
-        path, number = folder / f"{stem}-{number}.{export.format}", number + 1
-    return path
-
-
 def write_take(
     result: GenerationResult,
     model: PriorModel,
@@ -58,7 +40,7 @@ def write_take(
     export: ExportConfig,
     tags: dict[str, str] | None = None,
     overwrite: bool = False,
-) -> ExportConfig:
+) -> dict[str, Any]:
     """Write a take and its sidecar ``NAME.json``, both whole or not at all.
 
     Args:
@@ -70,7 +52,7 @@ def write_take(
         overwrite: whether existing files may be replaced.
 
     Returns:
-        `export` with the sample rate and bit depth that were used.
+        What the sidecar says.
 
     Raises:
         FileExistsError: if one of the two files exists and `overwrite` is False.
@@ -84,7 +66,7 @@ def write_take(
         )
     bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
     export = replace(export, sample_rate=sample_rate, bit_depth=bit_depth)
-    audio = _resampled(result, sample_rate)
+    audio, gain = _resampled(result, sample_rate)
     encoding = LOSSY.get(export.format) or {"subtype": SUBTYPES[bit_depth]}
     software = f"distill-prior-gen {distill_prior_gen.__version__}"
     tags = {
@@ -107,7 +89,7 @@ def write_take(
         "export": asdict(export),
         "sample_rate": sample_rate,
         "duration_s": result.duration,
-        "gain": result.gain,
+        "gain": result.gain * gain,
     }
     if not overwrite and (taken := existing(path)):
         raise FileExistsError(f"{taken} exists")
@@ -130,13 +112,14 @@ def write_take(
             raise OSError(f"{path} could not be written: {error.error_string}") from error
         if written < len(audio):
             raise OSError(f"{path} could not be written whole; is the disk full?")
-    return export
+    return sidecar
 
 
-def _resampled(result: GenerationResult, sample_rate: int) -> torch.Tensor:
+def _resampled(result: GenerationResult, sample_rate: int) -> tuple[torch.Tensor, float]:
+    """Samples at another rate, and what they were multiplied with to stay within -1 and 1."""
     audio = torch.from_numpy(result.audio)
     if sample_rate == result.sample_rate:
-        return audio
+        return audio, 1.0
     resampled = import_torchaudio().functional.resample(
         audio,
         result.sample_rate,
@@ -147,4 +130,5 @@ def _resampled(result: GenerationResult, sample_rate: int) -> torch.Tensor:
         resampling_method="sinc_interp_kaiser",
         beta=14.77,
     )[: round(len(audio) * sample_rate / result.sample_rate)]
-    return resampled / max(1.0, float(resampled.abs().max()))
+    peak = max(1.0, float(resampled.abs().max()))
+    return resampled / peak, 1 / peak

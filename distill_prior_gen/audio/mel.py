@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from importlib import metadata
-from numbers import Integral, Real
 from types import ModuleType
 
 import torch
@@ -52,7 +51,7 @@ class SpectrogramSettings:
     def __post_init__(self) -> None:
         for field, (low, high) in LIMITS.items():
             value = getattr(self, field)
-            kind = Real if field in ("f_min", "power") else Integral
+            kind = (int, float) if field in ("f_min", "power") else int
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
                 raise ValueError(f"{field} must be from {low:g} to {high:g}, not {value!r}")
         if self.hop_length > self.n_fft:
@@ -61,7 +60,7 @@ class SpectrogramSettings:
             )
         nyquist = self.sample_rate / 2
         top = nyquist if self.f_max is None else self.f_max
-        if not (isinstance(top, Real) and self.f_min < top <= nyquist):
+        if not (isinstance(top, (int, float)) and self.f_min < top <= nyquist):
             raise ValueError(
                 f"f_max must be above f_min ({self.f_min:g}) and at most half the sample rate "
                 f"({nyquist:g}), not {self.f_max!r}"

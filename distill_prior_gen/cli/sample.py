@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from distill_prior_gen.config import (
     ExportConfig,
     GenerationConfig,
 )
+from distill_prior_gen.paths import existing, free_path
 
 
 @click.command()
@@ -49,7 +49,7 @@ from distill_prior_gen.config import (
 )
 @click.option(
     "--top-k",
-    type=click.IntRange(*map(int, LIMITS["top_k"])),
+    type=click.IntRange(*LIMITS["top_k"]),
     default=GenerationConfig.top_k,
     show_default=True,
     help="Draw from this many of the likeliest codes; 0 is off.",
@@ -80,7 +80,7 @@ from distill_prior_gen.config import (
 @click.option(
     "-s",
     "--seed",
-    type=click.IntRange(*map(int, LIMITS["seed"])),
+    type=click.IntRange(*LIMITS["seed"]),
     help="The same seed gives the same take.  [default: a new one]",
 )
 @click.option(
@@ -150,40 +150,31 @@ def sample(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     paths = _numbered(output, count) if to_file else None
+    for path in paths or []:
+        if not force and (taken := existing(path)):
+            raise FileExistsError(f"{taken} exists; choose another name or add --force")
     show = not quiet and (sys.stderr.isatty() if progress is None else progress)
 
+    notes: list[str] = []
     start = time.perf_counter()
     with progress_bar(show) as report:
         report(0.0, "Loading the model...")
-        from distill_prior_gen.audio.files import existing, free_path, write_take
+        from distill_prior_gen.audio.files import write_take
         from distill_prior_gen.generation import generate_takes
         from distill_prior_gen.model import load_model
 
-        for path in paths or []:
-            if not force and (taken := existing(path)):
-                raise FileExistsError(f"{taken} exists; choose another name or add --force")
         loaded = load_model(model, device)
         load_time = time.perf_counter() - start
         results = generate_takes(loaded, config, count, report)
         takes = []
         for index, result in enumerate(results):
-            if paths:
-                path = paths[index]
-            else:
-                path = free_path(output, loaded.name, result.seed, export)
+            path = paths[index] if paths else free_path(output, loaded.name, result.seed, export)
             path.parent.mkdir(parents=True, exist_ok=True)
             written = write_take(result, loaded, path, export, overwrite=force)
-            takes.append(
-                {
-                    "path": str(path),
-                    "seed": result.seed,
-                    "duration_s": result.duration,
-                    "sample_rate": written.sample_rate,
-                    "config": asdict(result.config),
-                    "gain": result.gain,
-                    "timings": {"load": load_time, **result.timings},
-                }
-            )
+            timings = {"load": load_time, **result.timings}
+            takes.append({"path": str(path), **written, "timings": timings})
+            if written["gain"] < 1 and not quiet:
+                notes.append(f"{path} was scaled by {written['gain']:.2f} so that it does not clip")
     elapsed = time.perf_counter() - start
     if as_json:
         click.echo(json.dumps(takes[0] if count == 1 else takes, indent=2))
@@ -192,14 +183,9 @@ def sample(
             click.echo(take["path"])
     if show:
         seeds = ", ".join(str(result.seed) for result in results)
-        click.echo(f"seed {seeds}; {count * config.duration:g} s in {elapsed:.1f} s", err=True)
-    if not quiet:
-        for take in takes:
-            if take["gain"] < 1:
-                click.echo(
-                    f"{take['path']} was scaled by {take['gain']:.2f} so that it does not clip",
-                    err=True,
-                )
+        notes.append(f"seed {seeds}; {count * config.duration:g} s in {elapsed:.1f} s")
+    for note in notes:
+        click.echo(note, err=True)
 
 
 def _format(file: Path | None, chosen: str | None) -> str:

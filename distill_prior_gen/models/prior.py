@@ -8,6 +8,9 @@ the keys and values of the earlier ones kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,7 +27,7 @@ class KeyValueCache:
         weight = prior.token_emb.weight
         shape = (batch, prior.num_heads, prior.seq_len, weight.shape[1] // prior.num_heads)
         self.layers = [
-            (weight.new_empty(shape), weight.new_empty(shape)) for _ in prior.transformer["layers"]
+            (weight.new_empty(shape), weight.new_empty(shape)) for _ in prior.transformer
         ]
         self.length = 0
 
@@ -32,7 +35,7 @@ class KeyValueCache:
     def bytes_per_sequence(prior: Prior) -> int:
         weight = prior.token_emb.weight
         hidden_bytes = weight.shape[1] * weight.element_size()
-        return 2 * len(prior.transformer["layers"]) * prior.seq_len * hidden_bytes
+        return 2 * len(prior.transformer) * prior.seq_len * hidden_bytes
 
 
 class SelfAttention(nn.Module):
@@ -49,7 +52,7 @@ class SelfAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values ``[batch, head, token, head_size]`` of x ``[batch, token, hidden]``."""
+        """Queries, keys and values, ``[batch, head, token, head_size]`` each."""
         projected = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         return projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
 
@@ -98,6 +101,20 @@ class Block(nn.Module):
         return x + self._feed_forward(x)
 
 
+class Stack(nn.Module):
+    """Holds the blocks under the name they have in the file."""
+
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(blocks)
+
+    def __iter__(self) -> Iterator[Block]:
+        return cast(Iterator[Block], iter(self.layers))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+
 class Prior(nn.Module):
     """Autoregressive model of code sequences.
 
@@ -133,8 +150,7 @@ class Prior(nn.Module):
         self.pos_emb = nn.Embedding(seq_len, hidden_size)
         self.level_emb = nn.Embedding(num_quantizers, hidden_size)
         self.drop = nn.Dropout(dropout)
-        blocks = [Block(hidden_size, num_heads, dropout) for _ in range(num_layers)]
-        self.transformer = nn.ModuleDict({"layers": nn.ModuleList(blocks)})
+        self.transformer = Stack(Block(hidden_size, num_heads, dropout) for _ in range(num_layers))
         self.ln_f = nn.LayerNorm(hidden_size)
         self.head = nn.Linear(hidden_size, codebook_size, bias=False)
         # Part of the file format; attention here is causal without reading it.
@@ -154,7 +170,7 @@ class Prior(nn.Module):
             tokens: int64 ``[batch, token]``, at most ``seq_len`` tokens.
         """
         x = self._embed(tokens, 0)
-        for block in self.transformer["layers"]:
+        for block in self.transformer:
             x = block(x)
         return self.head(self.ln_f(x))
 
@@ -166,7 +182,7 @@ class Prior(nn.Module):
             cache: of the tokens before; these are added to it.
         """
         x = self._embed(tokens[:, None], cache.length)
-        for block, (keys, values) in zip(self.transformer["layers"], cache.layers, strict=True):
+        for block, (keys, values) in zip(self.transformer, cache.layers, strict=True):
             x = block.step(x, keys, values, cache.length)
         cache.length += 1
         return self.head(self.ln_f(x))[:, 0]

@@ -17,7 +17,7 @@ from distill_prior_gen.sampling.filters import filter_logits
 CACHE_BYTES = 512 * 2**20
 """Chunks are sampled in one batch as long as their keys and values fit in this much memory."""
 
-ROUNDING = 2e-5
+ROUNDING = 1e-5
 """Bound on the rounding error of float32 logits, which depends on batch size and device."""
 
 
@@ -52,7 +52,7 @@ def sample_autoregressive(
 
         try:
             _sample_batch(model, draw, codes[start : start + size], uniforms, report)
-        except _NotFinite as error:
+        except _NotFiniteError as error:
             chunk, step = error.args
             raise FloatingPointError(
                 f"the prior of {model.name} gave logits that are not finite (chunk "
@@ -61,7 +61,7 @@ def sample_autoregressive(
     return codes.unflatten(1, (-1, prior.num_quantizers))
 
 
-class _NotFinite(Exception):
+class _NotFiniteError(Exception):
     """At (chunk in the batch, step)."""
 
 
@@ -83,7 +83,7 @@ def _sample_batch(
         logits = prior.step(tokens[:, step - 1].to(model.device), cache).cpu()
         finite = logits.isfinite().all(dim=-1)
         if not finite.all():
-            raise _NotFinite(int(finite.int().argmin()), step)
+            raise _NotFiniteError(int(finite.int().argmin()), step)
         tokens[:, step] = draw(logits, uniform[:, step], tokens[:, :step])
 
 
@@ -91,9 +91,10 @@ class ReproducibleDraw:
     """Draws codes that do not depend on how the logits were rounded.
 
     The last bits of a float32 matrix product depend on the batch size and the
-    device, and once in some thousand draws they decide between two codes. Such a
-    draw shows in that it changes with a perturbation of the size of the rounding
-    error; only then are the logits computed once more in float64.
+    device, and once in some thousand draws they decide between two codes. So each
+    code is drawn twice, with logits and uniform number moved a little either way, by
+    more than the rounding error; where the two draws differ, the logits are computed
+    once more, in float64.
     """
 
     def __init__(self, prior: Prior, config: GenerationConfig) -> None:
@@ -102,6 +103,8 @@ class ReproducibleDraw:
         self.settings = (config.temperature, config.top_k, config.top_p)
         direction = np.random.default_rng(0).uniform(-1, 1, prior.codebook_size)
         self.perturbation = ROUNDING * torch.from_numpy(direction).float()
+        # Moves the uniform number further than the logits can move a border between codes.
+        self.shift = torch.tensor([[-ROUNDING], [ROUNDING]], dtype=torch.float64)
 
     def __call__(self, logits: Tensor, uniform: Tensor, before: Tensor) -> Tensor:
         """Codes ``[chunk]`` from logits ``[chunk, codebook_size]``.
@@ -111,20 +114,23 @@ class ReproducibleDraw:
             uniform: a number from [0, 1) for each chunk, float64 ``[chunk]``.
             before: the tokens that led to the logits, ``[chunk, step]``.
         """
-        variants = torch.stack([logits, logits + self.perturbation, logits - self.perturbation])
-        drawn = _draw(filter_logits(variants, *self.settings), uniform.expand(3, -1))
-        codes = drawn[0]
-        unsure = (drawn[1:] != codes).any(dim=0)
+        moved = torch.stack([logits + self.perturbation, logits - self.perturbation])
+        codes, others = _draw(filter_logits(moved, *self.settings), uniform + self.shift)
+        unsure = codes != others
         if unsure.any():
-            if self.exact is None:
-                self.exact = copy.deepcopy(self.prior).cpu().double()
-            exact_logits = self.exact(before[unsure])[:, -1]
-            codes[unsure] = _draw(filter_logits(exact_logits, *self.settings), uniform[unsure])
+            self.exact = self.exact or copy.deepcopy(self.prior).cpu().double()
+            logits = self.exact(before[unsure])[:, -1]
+            codes[unsure] = _draw(filter_logits(logits, *self.settings), uniform[unsure])
         return codes
 
 
 def _draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Invert the cumulative distribution of `logits` ``[..., codebook_size]`` at `uniform` ``[...]``."""
+    """Codes ``[...]`` at which the cumulative distribution passes `uniform` ``[...]``.
+
+    Args:
+        logits: ``[..., codebook_size]``.
+        uniform: from [0, 1), float64.
+    """
     cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
     target = (uniform * cumulative[..., -1]).unsqueeze(-1)
     code = torch.searchsorted(cumulative, target, right=True).squeeze(-1)

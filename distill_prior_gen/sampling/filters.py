@@ -41,9 +41,8 @@ def filter_logits(
     if 0 < top_p < 1:
         ordered, order = logits.sort(descending=True, stable=True)
         probability = ordered.softmax(dim=-1)
-        before = probability.cumsum(dim=-1) - probability
-        # The first code stays even where rounding makes `before` reach a tiny top_p.
-        before[..., 0] = 0
-        dropped = torch.empty_like(order, dtype=torch.bool).scatter(-1, order, before >= top_p)
+        beyond = probability.cumsum(dim=-1) - probability >= top_p
+        beyond[..., 0] = False
+        dropped = torch.empty_like(beyond).scatter(-1, order, beyond)
         logits = logits.masked_fill(dropped, -math.inf)
     return logits

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from distill_prior_gen import PriorModel, load_model
+
+from .models import FIXTURES, write_model
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "small.distill")
+
+
+@pytest.fixture(scope="session")
+def model(model_path: Path) -> PriorModel:
+    return load_model(model_path, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def tabla() -> Path:
+    """A model that the Distill app trained on tabla strokes."""
+    path = FIXTURES / "core_v2_tabla.distill"
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path

@@ -1,0 +1,61 @@
+"""Small model files for the tests: real networks with random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.checkpoint import write_checkpoint
+from distill_prior_gen.models.prior import Prior
+from distill_prior_gen.models.vqvae import VQVAE, grid_shape
+
+FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
+
+SMALL = SpectrogramSettings(sample_rate=8000, n_fft=256, hop_length=64, n_mels=32)
+
+
+def write_model(
+    path: Path,
+    *,
+    spectrogram: SpectrogramSettings = SMALL,
+    chunk_duration: float = 0.5,
+    codebook_dim: int = 8,
+    codebook_size: int = 16,
+    num_quantizers: int = 2,
+    hidden_size: int = 16,
+    num_layers: int = 2,
+    num_heads: int = 2,
+    with_prior: bool = True,
+    seed: int = 0,
+    sharpness: float = 20.0,
+) -> Path:
+    """Write a model of random weights; `sharpness` scales the logits of its prior."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vqvae = VQVAE(codebook_dim, codebook_size, num_quantizers)
+        for layer in vqvae.quantizer.rvq.layers:
+            layer._codebook.initted.fill_(True)
+            layer._codebook.embed.normal_()
+            layer._codebook.cluster_size.uniform_(0, 50)
+        # Louder and more varied than a fresh decoder, whose output is nearly flat.
+        with torch.no_grad():
+            vqvae.decoder.deconvs[-2].weight.mul_(8)
+        frames = spectrogram.frames(int(chunk_duration * spectrogram.sample_rate))
+        height, width = grid_shape(spectrogram.n_mels, frames)
+        seq_len = height * width * num_quantizers
+        prior = Prior(codebook_size, seq_len, num_quantizers, hidden_size, num_layers, num_heads)
+        with torch.no_grad():
+            prior.head.weight.mul_(sharpness / hidden_size**0.5)
+    write_checkpoint(
+        path,
+        vqvae,
+        prior if with_prior else None,
+        spectrogram,
+        chunk_duration,
+        metadata={"name": "small", "dataset_name": "noise", "model_id": "1234"},
+        prior_metadata={"best_perplexity": 4.5, "epochs_trained": 3},
+        overwrite=True,
+    )
+    return path

@@ -1,0 +1,113 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill_prior_gen import filter_logits
+
+
+def kept_codes(logits: np.ndarray, temperature: float, top_k: int, top_p: float) -> set[int]:
+    """The definition, one code at a time and in float64."""
+    scaled = logits / temperature
+    allowed = list(range(len(scaled)))
+    if top_k:
+        k_th = sorted(scaled, reverse=True)[min(top_k, len(scaled)) - 1]
+        allowed = [code for code in allowed if scaled[code] >= k_th]
+    if not 0 < top_p < 1:
+        return set(allowed)
+    weights = {code: math.exp(scaled[code] - scaled.max()) for code in allowed}
+    total = sum(weights.values())
+    kept: set[int] = set()
+    reached = 0.0
+    for code in sorted(allowed, key=lambda code: -weights[code]):
+        if reached >= top_p:
+            break
+        kept.add(code)
+        reached += weights[code] / total
+    return kept
+
+
+def kept_by_filter(logits: torch.Tensor, *settings: float) -> set[int]:
+    return set(filter_logits(logits, *settings).isfinite().nonzero().flatten().tolist())
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 256),
+    spread=st.floats(0.1, 8),
+    temperature=st.floats(0.1, 2),
+    top_k=st.integers(0, 512),
+    top_p=st.floats(0, 1),
+)
+def test_keeps_what_the_definition_keeps(seed, size, spread, temperature, top_k, top_p):
+    logits = np.random.default_rng(seed).normal(0, spread, size)
+    expected = kept_codes(logits, temperature, top_k, top_p)
+    assert kept_by_filter(torch.from_numpy(logits), temperature, top_k, top_p) == expected
+
+
+@given(temperature=st.floats(0.1, 2), top_k=st.integers(0, 8), top_p=st.floats(0, 1))
+def test_kept_logits_are_divided_by_the_temperature(temperature, top_k, top_p):
+    logits = torch.linspace(-2, 3, 8)
+    filtered = filter_logits(logits, temperature, top_k, top_p)
+    kept = filtered.isfinite()
+    assert kept.any()
+    torch.testing.assert_close(filtered[kept], (logits / temperature)[kept])
+
+
+def test_each_row_is_filtered_on_its_own():
+    logits = torch.randn(3, 4, 10, generator=torch.Generator().manual_seed(0))
+    together = filter_logits(logits, 0.7, 6, 0.8)
+    for row, alone in zip(together.flatten(0, 1), logits.flatten(0, 1), strict=True):
+        torch.testing.assert_close(row, filter_logits(alone, 0.7, 6, 0.8), rtol=0, atol=0)
+
+
+def test_ties_at_the_kth_value_are_kept():
+    assert kept_by_filter(torch.tensor([2.0, 1.0, 1.0, 1.0, 0.0]), 1.0, 2) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("top_p", [0.0, 1.0, 1.5])
+def test_nucleus_of_zero_or_from_one_on_is_off(top_p):
+    assert kept_by_filter(torch.tensor([50.0, 0.0, -50.0]), 1.0, 0, top_p) == {0, 1, 2}
+
+
+def test_top_k_above_the_codebook_keeps_all():
+    assert kept_by_filter(torch.arange(5.0), 1.0, 512) == set(range(5))
+
+
+def test_nucleus_is_never_empty():
+    assert len(kept_by_filter(torch.zeros(64), 1.0, 0, 1e-12)) == 1
+
+
+def test_nucleus_that_is_reached_exactly_stops_there():
+    logits = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64).log()
+    assert kept_by_filter(logits, 1.0, 0, 0.5) == {0}
+    assert kept_by_filter(logits, 1.0, 0, 0.51) == {0, 1}
+
+
+def test_nucleus_counts_probability_after_top_k():
+    probabilities = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    assert kept_by_filter(probabilities.log(), 1.0, 2, 0.55) == {0}  # 0.4 / 0.7 = 0.57
+
+
+def test_input_is_left_alone():
+    logits = torch.arange(4.0)
+    filter_logits(logits, 0.5, 2, 0.5)
+    assert logits.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ((0.0,), "temperature"),
+        ((math.nan,), "temperature"),
+        ((1.0, -1), "top_k"),
+        ((1.0, 0, -0.1), "top_p"),
+        ((1.0, 0, math.nan), "top_p"),
+    ],
+)
+def test_senseless_settings_are_named(settings, field):
+    with pytest.raises(ValueError, match=field):
+        filter_logits(torch.zeros(4), *settings)

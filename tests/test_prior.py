@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import nn
+
+from distill_prior_gen import load_model
+from distill_prior_gen.models.prior import KeyValueCache
+
+from .models import write_model
+
+SHAPES = {
+    "small": {},
+    "four levels": {"num_quantizers": 4, "codebook_size": 32},
+    "deep": {"num_layers": 4, "hidden_size": 48, "num_heads": 3},
+}
+
+
+@pytest.fixture(params=[*SHAPES, "tabla"])
+def prior(request, tmp_path):
+    if request.param == "tabla":
+        return load_model(request.getfixturevalue("tabla"), "cpu").prior
+    path = write_model(tmp_path / "model.distill", **SHAPES[request.param])
+    return load_model(path, "cpu").prior
+
+
+def tokens_for(prior, batch=5):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(prior.codebook_size, (batch, prior.seq_len), generator=generator)
+
+
+def reference_logits(prior, tokens):
+    """The architecture of the file format, from PyTorch's own transformer."""
+    weights = prior.state_dict()
+    hidden = weights["token_emb.weight"].shape[1]
+    layer = nn.TransformerEncoderLayer(
+        hidden, prior.num_heads, 4 * hidden, dropout=0.3, batch_first=True, norm_first=True
+    )
+    encoder = nn.TransformerEncoder(layer, len(prior.transformer), enable_nested_tensor=False)
+    prefix = "transformer."
+    encoder.load_state_dict(
+        {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    )
+    length = tokens.shape[1]
+    level = torch.arange(length) % prior.num_quantizers
+    x = weights["token_emb.weight"][tokens]
+    x = x + weights["pos_emb.weight"][:length] + weights["level_emb.weight"][level]
+    mask = nn.Transformer.generate_square_subsequent_mask(length)
+    x = encoder.eval()(x, mask=mask, is_causal=True)
+    x = nn.functional.layer_norm(x, (hidden,), weights["ln_f.weight"], weights["ln_f.bias"])
+    return x @ weights["head.weight"].T
+
+
+@torch.no_grad()
+def test_full_forward_agrees_with_a_plain_transformer_encoder(prior):
+    tokens = tokens_for(prior)
+    torch.testing.assert_close(prior(tokens), reference_logits(prior, tokens), atol=1e-4, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_step_with_the_cache_agrees_with_the_full_forward(prior):
+    tokens = tokens_for(prior)
+    cache = KeyValueCache(prior, len(tokens))
+    steps = torch.stack([prior.step(column, cache) for column in tokens.T], dim=1)
+    torch.testing.assert_close(steps, prior(tokens), atol=1e-4, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_later_tokens_do_not_change_earlier_logits(prior):
+    tokens = tokens_for(prior)
+    half = prior.seq_len // 2
+    changed = tokens.clone()
+    changed[:, half:] = (changed[:, half:] + 1) % prior.codebook_size
+    torch.testing.assert_close(prior(changed)[:, :half], prior(tokens)[:, :half])
