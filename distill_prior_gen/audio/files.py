@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,6 @@ def write_take(
             f"mp3 cannot hold {sample_rate} Hz; choose a sample rate of 44100 or 48000"
         )
     bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
-    export = replace(export, sample_rate=sample_rate, bit_depth=bit_depth)
     audio, gain = _resampled(result, sample_rate)
     encoding = LOSSY.get(export.format) or {"subtype": SUBTYPES[bit_depth]}
     software = f"distill-prior-gen {distill_prior_gen.__version__}"
@@ -86,7 +85,8 @@ def write_take(
         },
         "seed": result.seed,
         "config": asdict(result.config),
-        "export": asdict(export),
+        "format": export.format,
+        "bit_depth": bit_depth,
         "sample_rate": sample_rate,
         "duration_s": result.duration,
         "gain": result.gain * gain,

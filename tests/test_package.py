@@ -1,0 +1,64 @@
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+import distill_prior_gen
+
+
+def run(*arguments, **options):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import distill_prior_gen; dir(distill_prior_gen)",
+        "import distill_prior_gen.config; distill_prior_gen.GenerationConfig()",
+        "from distill_prior_gen.cli import cli; cli(['--help'], standalone_mode=False)",
+        "from distill_prior_gen.cli import cli; cli(['sample', '-h'], standalone_mode=False)",
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(statement):
+    heavy = "{'torch', 'gradio', 'numpy', 'soundfile', 'tqdm'} & sys.modules.keys()"
+    program = f"import sys; {statement}; print(sorted({heavy}), file=sys.stderr)"
+    assert run("-c", program, check=True).stderr == "[]\n"
+
+
+def test_public_names_are_there():
+    for name in distill_prior_gen.__all__:
+        assert getattr(distill_prior_gen, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        distill_prior_gen.nothing  # noqa: B018
+
+
+def test_version_is_that_of_the_distribution():
+    assert metadata.version("distill-prior-gen") == distill_prior_gen.__version__
+    version = run("-m", "distill_prior_gen", "--version", check=True).stdout
+    assert version == f"distill-prior, version {distill_prior_gen.__version__}\n"
+
+
+def test_the_console_script_is_installed():
+    (script,) = metadata.entry_points(group="console_scripts", name="distill-prior")
+    assert script.load().name == "cli"
+
+
+def test_torch_and_torchaudio_import_together():
+    assert run("-c", "import torch, torchaudio").returncode == 0
+
+
+def test_a_torchaudio_that_does_not_load_is_one_line(tmp_path, model_path):
+    """Real mismatches end in any of these, depending on the pair."""
+    for error in ("OSError('libcudart.so.13')", "RuntimeError('compiled with CUDA 13')"):
+        (tmp_path / "torchaudio.py").write_text(f"raise {error}")
+        program = (
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r});"
+            "from distill_prior_gen.cli import cli;"
+            f"cli(['sample', {str(model_path)!r}, '-o', {str(tmp_path / 'x.wav')!r}])"
+        )
+        result = run("-c", program)
+        assert result.returncode == 1
+        assert result.stderr.startswith("Error: torch 2.")
+        assert "pip install 'torch==2.10.*' 'torchaudio==2.10.*'" in result.stderr
+        assert result.stderr.count("\n") == 1
