@@ -172,6 +172,7 @@ def sample(
             path.parent.mkdir(parents=True, exist_ok=True)
             written = write_take(result, loaded, path, export, overwrite=force)
             timings = {"load": load_time, **result.timings}
+            timings = {stage: round(seconds, 3) for stage, seconds in timings.items()}
             takes.append({"path": str(path), **written, "timings": timings})
             if written["gain"] < 1 and not quiet:
                 notes.append(f"{path} was scaled by {written['gain']:.2f} so that it does not clip")
