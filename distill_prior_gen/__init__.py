@@ -8,12 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from distill_prior_gen.audio.vocoders import invert_mel as invert_mel
     from distill_prior_gen.checkpoint import ModelFileError as ModelFileError
     from distill_prior_gen.config import GenerationConfig as GenerationConfig
     from distill_prior_gen.generation import GenerationResult as GenerationResult
     from distill_prior_gen.generation import generate as generate
     from distill_prior_gen.generation import generate_takes as generate_takes
     from distill_prior_gen.generation import sample_codes as sample_codes
+    from distill_prior_gen.hookspecs import hookimpl as hookimpl
+    from distill_prior_gen.hookspecs import hookspec as hookspec
     from distill_prior_gen.model import PriorModel as PriorModel
     from distill_prior_gen.model import load_model as load_model
     from distill_prior_gen.sampling.filters import filter_logits as filter_logits
@@ -28,6 +31,9 @@ _MODULES = {
     "filter_logits": "sampling.filters",
     "generate": "generation",
     "generate_takes": "generation",
+    "hookimpl": "hookspecs",
+    "hookspec": "hookspecs",
+    "invert_mel": "audio.vocoders",
     "load_model": "model",
     "sample_codes": "generation",
 }

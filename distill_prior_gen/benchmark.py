@@ -13,23 +13,26 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import soundfile
 import torch
 from torch import Tensor, nn
 
 from distill_prior_gen.audio.joining import join_log_mels, overlap_add
-from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.audio.vocoders import VOCODERS
+from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
+from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
-from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
+from distill_prior_gen.generation import generate
 from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
 from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 from distill_prior_gen.sampling.filters import filter_logits
-from distill_prior_gen.sampling.streams import CODES, PHASE, stream
+from distill_prior_gen.sampling.streams import CODES, stream
 
 STAGES = ("sampling", "decoding", "inversion")
 OVERLAP_S = 0.05
+AUDIO_SUFFIXES = ("wav", "flac", "ogg", "mp3", "aiff", "aif")
 
 
 class PlainPrior(nn.Module):
@@ -98,13 +101,11 @@ def make(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, 
     """Seconds a stage of this package's way."""
     stopwatch = Stopwatch()
     streams = [stream(0, CODES, chunk) for chunk in range(chunks)]
-    codes = stopwatch(
-        "sampling", sample_autoregressive, model, config, streams, lambda share, text: None
-    )
+    codes = stopwatch("sampling", sample_autoregressive, model, config, streams, no_progress)
     mels = stopwatch("decoding", model.decode, codes)
     frames = round(OVERLAP_S * model.sample_rate / model.spectrogram.hop_length)
     mel = join_log_mels(mels, frames)
-    stopwatch("inversion", VOCODERS[config.vocoder], mel, model.spectrogram, stream(0, PHASE))
+    stopwatch("inversion", invert_mel, mel, model.spectrogram)
     return stopwatch.times()
 
 
@@ -125,15 +126,98 @@ def make_plainly(
             tokens = torch.cat([tokens, token], dim=1)
         return tokens.unflatten(1, (-1, model.num_quantizers))
 
-    invert = VOCODERS["torchaudio"]
     pieces = []
-    for chunk in range(chunks):
+    for _ in range(chunks):
         codes = stopwatch("sampling", sample)
         mel = stopwatch("decoding", model.decode, codes)[0]
-        noise = stream(0, PHASE, chunk)
-        pieces.append(stopwatch("inversion", invert, mel, model.spectrogram, noise))
+        pieces.append(stopwatch("inversion", invert_mel, mel, model.spectrogram, "torchaudio"))
     overlap_add(torch.stack(pieces), round(OVERLAP_S * model.sample_rate))
     return stopwatch.times()
+
+
+def compare_vocoders(
+    model: PriorModel, durations: Sequence[int], recordings: Path | None, progress: Progress
+) -> list[dict[str, Any]]:
+    """Time the vocoders and measure how well the mel of their sound fits the one asked for.
+
+    Args:
+        model: whose decoded mels are inverted.
+        durations: seconds of sound to invert.
+        recordings: a folder of audio files whose mels are inverted too, each cut to the
+            longest of `durations`.
+        progress: called after each vocoder.
+
+    Returns:
+        A row for each kind of mel, duration and vocoder: ``seconds`` of sound, ``time`` in
+        seconds, and as means over the mels ``l1``, ``convergence`` and ``onsets`` (see
+        `mel_fit`), with ``time_ratio``, ``l1_ratio`` and ``convergence_ratio`` to torchaudio.
+    """
+    mels: dict[tuple[str, int], list[Tensor]] = {}
+    for seconds in durations:
+        config = GenerationConfig(duration=seconds, allow_long=True, quality="fast", seed=0)
+        mels["decoded", seconds] = [generate(model, config).mel]
+    if recordings:
+        mels["recordings", max(durations)] = [
+            model.spectrogram.log_mel(audio)
+            for audio in read_recordings(recordings, model.sample_rate, max(durations))
+        ]
+    methods = [("torchaudio", QUALITIES[0]), *(("mel-griffin-lim", q) for q in QUALITIES)]
+    rows: list[dict[str, Any]] = []
+    for (kind, seconds), group in mels.items():
+        reference: dict[str, Any] = {}
+        for vocoder, quality in methods:
+            progress(len(rows) / (len(mels) * len(methods)), f"{vocoder}, {kind} mels...")
+            start = time.perf_counter()
+            sounds = [invert_mel(mel, model.spectrogram, vocoder, quality) for mel in group]
+            fits = [
+                mel_fit(mel, sound, model.spectrogram)
+                for mel, sound in zip(group, sounds, strict=True)
+            ]
+            row = {"time": time.perf_counter() - start}
+            row |= {key: sum(fit[key] for fit in fits) / len(fits) for key in fits[0]}
+            reference = reference or row
+            ratios = {f"{key}_ratio": row[key] / reference[key] for key in row if key != "onsets"}
+            name = vocoder if vocoder == "torchaudio" else f"{vocoder} {quality}"
+            rows.append({"mels": kind, "seconds": seconds, "vocoder": name, **row, **ratios})
+    return rows
+
+
+def mel_fit(mel: Tensor, sound: Tensor, spectrogram: SpectrogramSettings) -> dict[str, float]:
+    """How well the mel of `sound` fits log-mel `mel` ``[n_mels, frames]``.
+
+    ``l1`` is the mean absolute difference of the log-mels, ``convergence`` the norm of
+    the difference of the mel amplitudes by that of the target's, and ``onsets`` the
+    correlation of the rise from frame to frame, summed over the bands.
+    """
+    result = spectrogram.log_mel(sound)
+    mel = mel[:, : result.shape[1]]
+    amplitude, wanted = (m.clamp(min=0).expm1() ** (1 / spectrogram.power) for m in (result, mel))
+    rises = torch.stack([m.diff(dim=1).clamp(min=0).sum(dim=0) for m in (result, mel)])
+    return {
+        "l1": float((result - mel).abs().mean()),
+        "convergence": float((amplitude - wanted).norm() / wanted.norm()),
+        "onsets": float(torch.corrcoef(rises)[0, 1]),
+    }
+
+
+def read_recordings(folder: Path, sample_rate: int, seconds: float) -> list[Tensor]:
+    """The beginnings of the audio files in a folder, mixed to mono and resampled.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    resample = import_torchaudio().functional.resample
+    recordings = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower().removeprefix(".") in AUDIO_SUFFIXES:
+            rate = soundfile.info(path).samplerate
+            audio, _ = soundfile.read(
+                path, frames=round(seconds * rate), dtype="float32", always_2d=True
+            )
+            recordings.append(resample(torch.from_numpy(audio.mean(axis=1)), rate, sample_rate))
+    if not recordings:
+        raise ValueError(f"{folder} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
+    return recordings
 
 
 class Stopwatch:

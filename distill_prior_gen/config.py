@@ -11,6 +11,11 @@ from typing import Any
 Progress = Callable[[float, str], None]
 """Called with the share that is done (0 to 1) and what is going on; may raise to stop the work."""
 
+
+def no_progress(share: float, text: str) -> None:
+    """A `Progress` that shows nothing."""
+
+
 LIMITS: dict[str, tuple[Any, Any]] = {
     "temperature": (0.1, 2.0),
     "top_p": (0.0, 1.0),
@@ -25,6 +30,10 @@ JOINS = ("spectral", "crossfade")
 """Ways to join chunks: as mels, with one phase over the whole take, or as waveforms."""
 
 
+QUALITIES = ("fast", "normal", "best")
+"""How long vocoders work on a waveform."""
+
+
 @dataclass(frozen=True)
 class GenerationConfig:
     """Settings of a take.
@@ -37,7 +46,9 @@ class GenerationConfig:
         allow_long: lifts the upper limit of `duration`.
         overlap: crossfade between chunks in milliseconds; limited to half a chunk.
         join: ``"spectral"`` or ``"crossfade"``, see `JOINS`.
+        sampler: name of the method that draws codes from the prior.
         vocoder: name of the method that turns a mel spectrogram into a waveform.
+        quality: one of `QUALITIES`, how long the vocoder works.
         seed: the same seed and settings give the same take; None draws one.
 
     Raises:
@@ -51,7 +62,9 @@ class GenerationConfig:
     allow_long: bool = False
     overlap: float = 50.0
     join: str = "spectral"
-    vocoder: str = "torchaudio"
+    sampler: str = "autoregressive"
+    vocoder: str = "mel-griffin-lim"
+    quality: str = "normal"
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,8 +83,13 @@ class GenerationConfig:
                 limits = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
                 raise ValueError(f"{field} must be {limits}, not {value}")
             object.__setattr__(self, field, int(value) if integral else float(value))
-        if self.join not in JOINS:
-            raise ValueError(f"join must be one of {', '.join(JOINS)}, not {self.join!r}")
+        for field in ("sampler", "vocoder"):
+            if not isinstance(getattr(self, field), str):
+                raise ValueError(f"{field} must be a name, not {getattr(self, field)!r}")
+        for field, choices in (("join", JOINS), ("quality", QUALITIES)):
+            value = getattr(self, field)
+            if value not in choices:
+                raise ValueError(f"{field} must be one of {', '.join(choices)}, not {value!r}")
 
 
 FORMATS: dict[str, tuple[int, ...]] = {"wav": (16, 24, 32), "flac": (16, 24), "ogg": (), "mp3": ()}

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.joining import join_log_mels, overlap_add, pieces_needed
-from distill_prior_gen.audio.vocoders import VOCODERS
-from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.audio.vocoders import Vocoder
+from distill_prior_gen.config import GenerationConfig, Progress, no_progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.sampling.autoregressive import sample_autoregressive
+from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.plugins import choose, samplers, vocoders
+from distill_prior_gen.sampling.autoregressive import PriorSampler
 from distill_prior_gen.sampling.streams import CODES, PHASE, new_seed, stream
 
 SAMPLING_SHARE = 0.6
@@ -81,13 +83,13 @@ def generate_takes(
             raises ends the work.
 
     Raises:
-        ValueError: if there is no such vocoder.
-        FloatingPointError: if the prior's logits are not finite.
+        ValueError: if there is no such sampler or vocoder, or it gives what it should not.
+        FloatingPointError: if the prior's logits or the samples are not finite.
     """
     config = config or GenerationConfig()
-    progress = progress or _no_progress
-    if config.vocoder not in VOCODERS:
-        raise ValueError(f"vocoder must be one of {', '.join(VOCODERS)}, not {config.vocoder!r}")
+    progress = progress or no_progress
+    sampler = choose("sampler", config.sampler, samplers())
+    vocoder = choose("vocoder", config.vocoder, vocoders())
     first_seed = new_seed() if config.seed is None else config.seed
     configs = [replace(config, seed=first_seed + take) for take in range(count)]
     timings: dict[str, float] = {}
@@ -97,17 +99,25 @@ def generate_takes(
         stream(first_seed + take, CODES, chunk) for take in range(count) for chunk in range(chunks)
     ]
     with _timed(timings, "sample"):
-        codes = sample_autoregressive(
-            model, config, generators, lambda share, text: progress(share * SAMPLING_SHARE, text)
+        codes = _draw_codes(
+            sampler,
+            model,
+            configs[0],
+            generators,
+            lambda share, text: progress(share * SAMPLING_SHARE, text),
         ).unflatten(0, (count, chunks))
     with _timed(timings, "decode"):
         mels = model.decode(codes.flatten(0, 1)).unflatten(0, (count, chunks))
     results = []
     for take, settings in enumerate(configs):
-        done = SAMPLING_SHARE + (1 - SAMPLING_SHARE) * take / count
-        progress(done, "Reconstructing the waveform...")
+
+        def report(share: float, text: str, take: int = take) -> None:
+            progress(SAMPLING_SHARE + (1 - SAMPLING_SHARE) * (take + share) / count, text)
+
         with _timed(timings, "invert"):
-            samples, mel = _reconstruct(model, settings, mels[take])
+            samples, mel = _reconstruct(vocoder, model, settings, mels[take], report)
+        if not samples.isfinite().all():
+            raise FloatingPointError(f"vocoder {config.vocoder} gave samples that are not finite")
         peak = float(samples.abs().max())
         gain = 1 / peak if peak > 1 else 1.0
         audio = (samples / max(peak, 1.0)).numpy()
@@ -131,19 +141,51 @@ def sample_codes(
     """
     config = config or GenerationConfig()
     seed = new_seed() if config.seed is None else config.seed
+    sampler = choose("sampler", config.sampler, samplers())
     generators = [stream(seed, CODES, chunk) for chunk in range(num_chunks)]
-    return sample_autoregressive(model, config, generators, progress or _no_progress).flatten(1)
+    return _draw_codes(sampler, model, config, generators, progress or no_progress).flatten(1)
+
+
+def _draw_codes(
+    sampler: PriorSampler,
+    model: PriorModel,
+    config: GenerationConfig,
+    generators: list[np.random.Generator],
+    progress: Progress,
+) -> Tensor:
+    codes = sampler(model, config, generators, progress)
+    height, width = model.grid
+    shape = (len(generators), height * width, model.num_quantizers)
+    if codes.shape != shape or codes.dtype != torch.int64:
+        raise ValueError(
+            f"sampler {config.sampler} gave {codes.dtype} {list(codes.shape)} "
+            f"instead of int64 {list(shape)}"
+        )
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size:
+        raise ValueError(f"sampler {config.sampler} gave codes that are not in the codebook")
+    return codes
 
 
 def chunks_needed(model: PriorModel, config: GenerationConfig) -> int:
     """Chunks that a take of ``config.duration`` is made of."""
     total = round(config.duration * model.sample_rate)
-    frames = model.checkpoint.frames
+    frames = _frames_kept(model)
     if config.join == "crossfade":
         length = (frames - 1) * model.spectrogram.hop_length
         return pieces_needed(total, length, _overlap(model, config, length))
     total_frames = model.spectrogram.frames_to_cover(total)
     return pieces_needed(total_frames, frames, _overlap(model, config, frames))
+
+
+def _frames_kept(model: PriorModel) -> int:
+    """Frames of a chunk that are heard.
+
+    The encoder fills the last column of the code map up with zeros, towards which the
+    last frames of a decoded chunk sag; as many as were filled up are left out.
+    """
+    frames, columns = model.checkpoint.frames, model.grid[1]
+    filled = columns * STRIDE - frames
+    return frames - min(filled, frames // 8)
 
 
 def _overlap(model: PriorModel, config: GenerationConfig, length: int) -> int:
@@ -154,31 +196,33 @@ def _overlap(model: PriorModel, config: GenerationConfig, length: int) -> int:
 
 
 def _reconstruct(
-    model: PriorModel, config: GenerationConfig, mels: Tensor
+    vocoder: Vocoder,
+    model: PriorModel,
+    config: GenerationConfig,
+    mels: Tensor,
+    progress: Progress,
 ) -> tuple[Tensor, Tensor]:
     """Samples of a take, and the mel they were made from, of its chunks' log-mels."""
-    vocoder = VOCODERS[config.vocoder]
-    seed = config.seed
-    assert seed is not None
+    assert config.seed is not None
     total = round(config.duration * model.sample_rate)
-    frames = mels.shape[-1]
+    mels = mels[..., : _frames_kept(model)]
     if config.join == "crossfade":
-        pieces = torch.stack(
-            [
-                vocoder(mel, model.spectrogram, stream(seed, PHASE, chunk))
-                for chunk, mel in enumerate(mels)
-            ]
-        ).cpu()
-        samples = overlap_add(pieces, _overlap(model, config, pieces.shape[-1]))
-        return samples[:total], torch.cat(list(mels), dim=-1).cpu()
-    mel = join_log_mels(mels, _overlap(model, config, frames))
-    mel = mel[:, : model.spectrogram.frames_to_cover(total)]
-    samples = vocoder(mel, model.spectrogram, stream(seed, PHASE)).cpu()
+        pieces = []
+        for chunk, mel in enumerate(mels):
+
+            def report(share: float, text: str, chunk: int = chunk) -> None:
+                progress((chunk + share) / len(mels), text)
+
+            generator = stream(config.seed, PHASE, chunk)
+            pieces.append(vocoder(mel, model.spectrogram, generator, config.quality, report).cpu())
+        overlap = _overlap(model, config, len(pieces[0]))
+        samples, mel = overlap_add(torch.stack(pieces), overlap), torch.cat(list(mels), dim=-1)
+    else:
+        mel = join_log_mels(mels, _overlap(model, config, mels.shape[-1]))
+        mel = mel[:, : model.spectrogram.frames_to_cover(total)]
+        generator = stream(config.seed, PHASE)
+        samples = vocoder(mel, model.spectrogram, generator, config.quality, progress).cpu()
     return samples[:total], mel.cpu()
-
-
-def _no_progress(share: float, text: str) -> None:
-    pass
 
 
 @contextmanager

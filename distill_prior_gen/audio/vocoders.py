@@ -9,16 +9,29 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
+from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
+from distill_prior_gen.plugins import choose, vocoders
+from distill_prior_gen.sampling.streams import PHASE, stream
 
-Vocoder = Callable[[Tensor, SpectrogramSettings, np.random.Generator], Tensor]
-"""(log-mel ``[n_mels, frames]``, its settings, a random generator) to float32 samples,
-``(frames - 1) * hop_length`` of them."""
+Vocoder = Callable[[Tensor, SpectrogramSettings, np.random.Generator, str, Progress], Tensor]
+"""(log-mel ``[n_mels, frames]``, its settings, a random generator, one of `QUALITIES`, progress)
+to float32 samples, ``(frames - 1) * hop_length`` of them."""
 
 
 def torchaudio_griffin_lim(
-    mel: Tensor, spectrogram: SpectrogramSettings, generator: np.random.Generator
+    mel: Tensor,
+    spectrogram: SpectrogramSettings,
+    generator: np.random.Generator,
+    quality: str,
+    progress: Progress,
 ) -> Tensor:
-    """``InverseMelScale`` and 128 iterations of ``GriffinLim``, as the Distill app does it."""
+    """``InverseMelScale`` and 128 iterations of ``GriffinLim``, as the Distill app does it.
+
+    The reference to compare with: slower than `mel_griffin_lim`, and worse. `quality`
+    changes nothing, and the work cannot be interrupted.
+    """
+    if mel.shape[1] < 2:
+        return mel.new_zeros(0)
     transforms = import_torchaudio().transforms
     invert = transforms.InverseMelScale(
         n_stft=spectrogram.n_fft // 2 + 1,
@@ -40,4 +53,36 @@ def torchaudio_griffin_lim(
         return griffin_lim(magnitude)
 
 
-VOCODERS: dict[str, Vocoder] = {"torchaudio": torchaudio_griffin_lim}
+def invert_mel(
+    mel: Tensor,
+    spectrogram: SpectrogramSettings,
+    vocoder: str = GenerationConfig.vocoder,
+    quality: str = GenerationConfig.quality,
+    seed: int = 0,
+) -> Tensor:
+    """Waveform of a log-mel spectrogram.
+
+    Args:
+        mel: log1p mel power, float32 ``[n_mels, frames]``, or ``[take, n_mels, frames]``, which
+            are inverted with the seeds `seed`, ``seed + 1`` and so on.
+        spectrogram: its settings, such as ``model.spectrogram``.
+        vocoder: name of the method.
+        quality: one of `QUALITIES`.
+        seed: of the noise that the waveform starts from; the same gives the same samples.
+
+    Returns:
+        float32 ``[(frames - 1) * hop_length]``, or ``[take, (frames - 1) * hop_length]``.
+
+    Raises:
+        ValueError: if there is no such vocoder or quality.
+    """
+    invert = choose("vocoder", vocoder, vocoders())
+    if quality not in QUALITIES:
+        raise ValueError(f"quality must be one of {', '.join(QUALITIES)}, not {quality!r}")
+    if mel.dim() == 3:
+        takes = [
+            invert_mel(take, spectrogram, vocoder, quality, seed + index)
+            for index, take in enumerate(mel)
+        ]
+        return torch.stack(takes)
+    return invert(mel, spectrogram, stream(seed, PHASE), quality, no_progress)

@@ -8,9 +8,7 @@ from typing import Any
 import click
 
 from distill_prior_gen import __version__
-from distill_prior_gen.cli.benchmark import benchmark
-from distill_prior_gen.cli.info import info
-from distill_prior_gen.cli.sample import sample
+from distill_prior_gen.plugins import commands
 
 INTERRUPTED = 130
 
@@ -57,5 +55,5 @@ def cli() -> None:
     """Generate new sound from the models that Distill trains on a folder of recordings."""
 
 
-for command in (sample, info, benchmark):
+for command in commands():
     cli.add_command(command)

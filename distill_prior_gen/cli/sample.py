@@ -15,6 +15,7 @@ from distill_prior_gen.config import (
     FORMATS,
     JOINS,
     LIMITS,
+    QUALITIES,
     SAMPLE_RATES,
     ExportConfig,
     GenerationConfig,
@@ -76,6 +77,27 @@ from distill_prior_gen.paths import existing, free_path
     default=GenerationConfig.join,
     show_default=True,
     help="Join chunks as spectra, with one phase throughout, or crossfade their waveforms.",
+)
+@click.option(
+    "--sampler",
+    default=GenerationConfig.sampler,
+    show_default=True,
+    metavar="NAME",
+    help="How codes are drawn; 'distill-prior plugins' lists samplers and vocoders.",
+)
+@click.option(
+    "--vocoder",
+    default=GenerationConfig.vocoder,
+    show_default=True,
+    metavar="NAME",
+    help="How spectra become sound.",
+)
+@click.option(
+    "--quality",
+    type=click.Choice(QUALITIES),
+    default=GenerationConfig.quality,
+    show_default=True,
+    help="How long the vocoder works.",
 )
 @click.option(
     "-s",

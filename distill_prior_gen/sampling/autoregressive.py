@@ -14,6 +14,12 @@ from distill_prior_gen.model import PriorModel
 from distill_prior_gen.models.prior import KeyValueCache, Prior
 from distill_prior_gen.sampling.filters import filter_logits
 
+PriorSampler = Callable[
+    [PriorModel, GenerationConfig, Sequence[np.random.Generator], Progress], Tensor
+]
+"""(model, settings, a random generator a chunk, progress) to codes, int64
+``[chunk, H * W, num_quantizers]``."""
+
 CACHE_BYTES = 512 * 2**20
 """Chunks are sampled in one batch as long as their keys and values fit in this much memory."""
 

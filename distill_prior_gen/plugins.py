@@ -1,0 +1,228 @@
+"""Finding plugins and asking them what they add.
+
+A fault in a plugin costs that plugin only: it is reported by name, in one line of the
+log, and everything else goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import click
+import pluggy
+
+from distill_prior_gen import hookspecs, prior_sampler
+
+if TYPE_CHECKING:
+    from distill_prior_gen.audio.vocoders import Vocoder
+    from distill_prior_gen.sampling.autoregressive import PriorSampler
+
+DISTRIBUTION = "distill-prior-gen"
+OWN = "prior-sampler"
+"""Name of the plugin with which this package registers its own features."""
+
+LOAD, BLOCK = "DISTILL_LOAD_PLUGINS", "DISTILL_BLOCK_PLUGINS"
+
+Thing = TypeVar("Thing")
+
+logger = logging.getLogger("distill_prior_gen")
+
+
+@dataclass(frozen=True)
+class TabContext:
+    """What a tab needs to know of the app that it is in.
+
+    Attributes:
+        models_dirs: folders in which models are looked for.
+        output_dir: folder that takes are written to.
+        selected: tells the file of the model that the app has loaded at the moment, if any.
+        device: where networks run, as for `load_model`.
+    """
+
+    models_dirs: tuple[Path, ...]
+    output_dir: Path
+    selected: Callable[[], Path | None] = lambda: None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab of an app, see the hook `distill_register_tabs`."""
+
+    identifier: str
+    label: str
+    build: Callable[[TabContext], None]
+    position: int | None = None
+
+
+class RegisterTab(Protocol):
+    def __call__(
+        self,
+        identifier: str,
+        label: str,
+        build: Callable[[TabContext], None],
+        position: int | None = None,
+    ) -> None: ...
+
+
+@dataclass
+class Plugin:
+    """A plugin that was found, loaded or not.
+
+    Attributes:
+        name: of its entry point.
+        version: of its distribution.
+        faults: what went wrong with it, a line each.
+    """
+
+    name: str
+    version: str | None = None
+    faults: list[str] = field(default_factory=list)
+
+    def report(self, fault: str) -> None:
+        """Log a fault, once."""
+        if fault not in self.faults:
+            self.faults.append(fault)
+            logger.warning("Plugin %s: %s", self.name, fault)
+
+
+class Plugins:
+    """The plugins of this process.
+
+    Attributes:
+        manager: pluggy's; a plugin that is registered with it or taken from it counts at once.
+        found: all plugins by name, those that could not be loaded too.
+    """
+
+    def __init__(self) -> None:
+        self.manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self.manager.add_hookspecs(hookspecs)
+        self.found: dict[str, Plugin] = {}
+        self._load(Plugin(OWN, metadata.version(DISTRIBUTION)), lambda: prior_sampler)
+        only, blocked = _names(LOAD), _names(BLOCK)
+        for entry in metadata.entry_points(group=hookspecs.PROJECT):
+            distribution = entry.dist.name if entry.dist else entry.name
+            names = {entry.name, distribution}
+            wanted = names & only if LOAD in os.environ else True
+            if distribution != DISTRIBUTION and wanted and not names & blocked:
+                version = entry.dist.version if entry.dist else None
+                self._load(Plugin(entry.name, version), entry.load)
+
+    def _load(self, plugin: Plugin, load: Callable[[], Any]) -> None:
+        try:
+            if plugin.name in self.found:
+                raise ValueError("another plugin has that name")
+            self.found[plugin.name] = plugin
+            self.manager.register(load(), plugin.name)
+        except Exception as error:
+            plugin.report(f"not loaded: {_line(error)}")
+
+    def loaded(self) -> list[tuple[Plugin, Any]]:
+        """The loaded plugins and their modules, in the order of their registration."""
+        return [
+            (self.found.setdefault(name, Plugin(name)), module)
+            for name, module in self.manager.list_name_plugin()
+            if module is not None
+        ]
+
+    def hooks(self, module: Any) -> list[str]:
+        """Names of the hooks that a plugin implements."""
+        return [caller.name for caller in self.manager.get_hookcallers(module) or []]
+
+    def collect(self, hook: str) -> dict[str, tuple[Any, Plugin]]:
+        """What all plugins register with a hook, by name, and which plugin it is from.
+
+        A plugin whose hook fails adds nothing. Of two things of one name the first counts.
+        """
+        collected: dict[str, tuple[Any, Plugin]] = {}
+        loaded = self.loaded()
+        for plugin, module in loaded:
+            others = [other for _, other in loaded if other is not module]
+            arguments, things = _registry(hook)
+            try:
+                self.manager.subset_hook_caller(hook, others)(**arguments)
+            except Exception as error:
+                plugin.report(f"{hook} failed: {_line(error)}")
+                continue
+            for name, thing in things.items():
+                if name in collected:
+                    plugin.report(f"{name!r} is taken by plugin {collected[name][1].name}")
+                else:
+                    collected[name] = thing, plugin
+        return collected
+
+
+@cache
+def plugins() -> Plugins:
+    """The plugins of this process, which are looked for once."""
+    return Plugins()
+
+
+def samplers() -> dict[str, PriorSampler]:
+    """All prior samplers by name."""
+    return _things("distill_register_prior_samplers")
+
+
+def vocoders() -> dict[str, Vocoder]:
+    """All vocoders by name."""
+    return _things("distill_register_vocoders")
+
+
+def registered_tabs() -> list[Tab]:
+    """All tabs, in the order of their registration."""
+    return list(_things("distill_register_tabs").values())
+
+
+def commands() -> list[click.Command]:
+    """All commands, in the order of their registration."""
+    return list(_things("distill_register_commands").values())
+
+
+def choose(field: str, name: str, things: dict[str, Thing]) -> Thing:
+    """The one of `things` that a field of `GenerationConfig` names.
+
+    Raises:
+        ValueError: if there is none; it lists those there are.
+    """
+    if name not in things:
+        raise ValueError(f"{field} must be one of {', '.join(things)}, not {name!r}")
+    return things[name]
+
+
+def _things(hook: str) -> dict[str, Any]:
+    return {name: thing for name, (thing, _) in plugins().collect(hook).items()}
+
+
+def _registry(hook: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The argument to call a hook with, and the dictionary that it will fill."""
+    things: dict[str, Any] = {}
+    if hook == "distill_register_commands":
+        return {"cli": click.Group(commands=things)}, things
+    if hook == "distill_register_tabs":
+
+        def register_tab(
+            identifier: str,
+            label: str,
+            build: Callable[[TabContext], None],
+            position: int | None = None,
+        ) -> None:
+            things[identifier] = Tab(identifier, label, build, position)
+
+        return {"register": register_tab}, things
+    return {"register": things.__setitem__}, things
+
+
+def _names(variable: str) -> set[str]:
+    """The names in a comma-separated environment variable."""
+    return {name.strip() for name in os.environ.get(variable, "").split(",")} - {""}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

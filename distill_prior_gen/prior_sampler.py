@@ -1,0 +1,50 @@
+"""This package's own plugin: its commands, tab, sampler and vocoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from distill_prior_gen.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from distill_prior_gen.audio.vocoders import Vocoder
+    from distill_prior_gen.plugins import RegisterTab
+    from distill_prior_gen.sampling.autoregressive import PriorSampler
+
+
+@hookimpl
+def distill_register_commands(cli: click.Group) -> None:
+    from distill_prior_gen.cli.benchmark import benchmark
+    from distill_prior_gen.cli.info import info
+    from distill_prior_gen.cli.plugins import plugins
+    from distill_prior_gen.cli.sample import sample
+    from distill_prior_gen.cli.ui import ui
+
+    for command in (sample, info, ui, benchmark, plugins):
+        cli.add_command(command)
+
+
+@hookimpl
+def distill_register_tabs(register: RegisterTab) -> None:
+    from distill_prior_gen.ui.tab import build_tab
+
+    register("prior", "Prior", build_tab)
+
+
+@hookimpl
+def distill_register_prior_samplers(register: Callable[[str, PriorSampler], None]) -> None:
+    from distill_prior_gen.sampling.autoregressive import sample_autoregressive
+
+    register("autoregressive", sample_autoregressive)
+
+
+@hookimpl
+def distill_register_vocoders(register: Callable[[str, Vocoder], None]) -> None:
+    from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
+    from distill_prior_gen.audio.vocoders import torchaudio_griffin_lim
+
+    register("mel-griffin-lim", mel_griffin_lim)
+    register("torchaudio", torchaudio_griffin_lim)

@@ -1,0 +1,1 @@
+"""The Prior tab, and an app that has nothing but the tabs."""
