@@ -22,7 +22,8 @@ from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
 from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
-from distill_prior_gen.generation import generate
+from distill_prior_gen.generation import generate_takes
+from distill_prior_gen.measures import mel_fit
 from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
@@ -32,6 +33,9 @@ from distill_prior_gen.sampling.streams import CODES, stream
 
 STAGES = ("sampling", "decoding", "inversion")
 OVERLAP_S = 0.05
+DECODED_S = 30
+"""Seconds of decoded mels that vocoders are compared on."""
+
 AUDIO_SUFFIXES = ("wav", "flac", "ogg", "mp3", "aiff", "aif")
 
 
@@ -148,14 +152,15 @@ def compare_vocoders(
         progress: called after each vocoder.
 
     Returns:
-        A row for each kind of mel, duration and vocoder: ``seconds`` of sound, ``time`` in
-        seconds, and as means over the mels ``l1``, ``convergence`` and ``onsets`` (see
+        A row for each kind of mel, duration and vocoder: ``seconds`` of sound (at most), and
+        as means over the mels ``time`` in seconds, ``l1``, ``convergence`` and ``onsets`` (see
         `mel_fit`), with ``time_ratio``, ``l1_ratio`` and ``convergence_ratio`` to torchaudio.
     """
     mels: dict[tuple[str, int], list[Tensor]] = {}
     for seconds in durations:
         config = GenerationConfig(duration=seconds, allow_long=True, quality="fast", seed=0)
-        mels["decoded", seconds] = [generate(model, config).mel]
+        takes = generate_takes(model, config, max(1, DECODED_S // seconds))
+        mels["decoded", seconds] = [take.mel for take in takes]
     if recordings:
         mels["recordings", max(durations)] = [
             model.spectrogram.log_mel(audio)
@@ -169,35 +174,17 @@ def compare_vocoders(
             progress(len(rows) / (len(mels) * len(methods)), f"{vocoder}, {kind} mels...")
             start = time.perf_counter()
             sounds = [invert_mel(mel, model.spectrogram, vocoder, quality) for mel in group]
+            row = {"time": (time.perf_counter() - start) / len(group)}
             fits = [
                 mel_fit(mel, sound, model.spectrogram)
                 for mel, sound in zip(group, sounds, strict=True)
             ]
-            row = {"time": time.perf_counter() - start}
             row |= {key: sum(fit[key] for fit in fits) / len(fits) for key in fits[0]}
             reference = reference or row
             ratios = {f"{key}_ratio": row[key] / reference[key] for key in row if key != "onsets"}
             name = vocoder if vocoder == "torchaudio" else f"{vocoder} {quality}"
             rows.append({"mels": kind, "seconds": seconds, "vocoder": name, **row, **ratios})
     return rows
-
-
-def mel_fit(mel: Tensor, sound: Tensor, spectrogram: SpectrogramSettings) -> dict[str, float]:
-    """How well the mel of `sound` fits log-mel `mel` ``[n_mels, frames]``.
-
-    ``l1`` is the mean absolute difference of the log-mels, ``convergence`` the norm of
-    the difference of the mel amplitudes by that of the target's, and ``onsets`` the
-    correlation of the rise from frame to frame, summed over the bands.
-    """
-    result = spectrogram.log_mel(sound)
-    mel = mel[:, : result.shape[1]]
-    amplitude, wanted = (m.clamp(min=0).expm1() ** (1 / spectrogram.power) for m in (result, mel))
-    rises = torch.stack([m.diff(dim=1).clamp(min=0).sum(dim=0) for m in (result, mel)])
-    return {
-        "l1": float((result - mel).abs().mean()),
-        "convergence": float((amplitude - wanted).norm() / wanted.norm()),
-        "onsets": float(torch.corrcoef(rises)[0, 1]),
-    }
 
 
 def read_recordings(folder: Path, sample_rate: int, seconds: float) -> list[Tensor]:

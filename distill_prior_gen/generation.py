@@ -35,6 +35,7 @@ class GenerationResult:
         codes: int64 ``[chunk, H * W, num_quantizers]``.
         mel: float32 ``[n_mels, frames]``, the log1p mel power that was inverted (with
             ``join="crossfade"``, chunk after chunk).
+        boundaries: samples at which one chunk is half faded into the next.
         gain: what the waveform was multiplied with to stay within -1 and 1, mostly 1.
         timings: seconds for ``sample``, ``decode`` and ``invert``, of all takes of the call.
     """
@@ -44,6 +45,7 @@ class GenerationResult:
     config: GenerationConfig
     codes: Tensor
     mel: Tensor
+    boundaries: list[int]
     gain: float
     timings: dict[str, float]
 
@@ -94,7 +96,8 @@ def generate_takes(
     configs = [replace(config, seed=first_seed + take) for take in range(count)]
     timings: dict[str, float] = {}
 
-    chunks = chunks_needed(model, config)
+    layout = lay_out(model, config)
+    chunks = layout.chunks
     generators = [
         stream(first_seed + take, CODES, chunk) for take in range(count) for chunk in range(chunks)
     ]
@@ -116,13 +119,27 @@ def generate_takes(
 
         with _timed(timings, "invert"):
             samples, mel = _reconstruct(vocoder, model, settings, mels[take], report)
+        total = round(config.duration * model.sample_rate)
+        if len(samples) != total:
+            raise ValueError(
+                f"vocoder {config.vocoder} gave {len(samples)} samples instead of {total}"
+            )
         if not samples.isfinite().all():
             raise FloatingPointError(f"vocoder {config.vocoder} gave samples that are not finite")
         peak = float(samples.abs().max())
         gain = 1 / peak if peak > 1 else 1.0
         audio = (samples / max(peak, 1.0)).numpy()
         results.append(
-            GenerationResult(audio, model.sample_rate, settings, codes[take], mel, gain, timings)
+            GenerationResult(
+                audio=audio,
+                sample_rate=model.sample_rate,
+                config=settings,
+                codes=codes[take],
+                mel=mel,
+                boundaries=layout.boundaries,
+                gain=gain,
+                timings=timings,
+            )
         )
     progress(1.0, "Done")
     return results
@@ -166,18 +183,47 @@ def _draw_codes(
     return codes
 
 
-def chunks_needed(model: PriorModel, config: GenerationConfig) -> int:
-    """Chunks that a take of ``config.duration`` is made of."""
+@dataclass(frozen=True)
+class Layout:
+    """How the chunks of a take lie, in frames if they are joined as mels, else in samples.
+
+    Attributes:
+        unit: samples from one to the next.
+        length: of a chunk.
+        overlap: of neighbouring chunks.
+        total: that the take needs.
+    """
+
+    unit: int
+    length: int
+    overlap: int
+    total: int
+
+    @property
+    def chunks(self) -> int:
+        return pieces_needed(self.total, self.length, self.overlap)
+
+    @property
+    def boundaries(self) -> list[int]:
+        """Samples at which one chunk is half faded into the next."""
+        step = self.length - self.overlap
+        middles = (chunk * step + self.overlap / 2 for chunk in range(1, self.chunks))
+        return [round(middle * self.unit) for middle in middles]
+
+
+def lay_out(model: PriorModel, config: GenerationConfig) -> Layout:
+    """The layout of a take of ``config.duration``, of as few chunks as make it."""
     total = round(config.duration * model.sample_rate)
-    frames = _frames_kept(model)
+    length, hop = frames_kept(model), model.spectrogram.hop_length
     if config.join == "crossfade":
-        length = (frames - 1) * model.spectrogram.hop_length
-        return pieces_needed(total, length, _overlap(model, config, length))
-    total_frames = model.spectrogram.frames_to_cover(total)
-    return pieces_needed(total_frames, frames, _overlap(model, config, frames))
+        unit, length = 1, (length - 1) * hop
+    else:
+        unit, total = hop, model.spectrogram.frames_to_cover(total)
+    overlap = min(round(config.overlap / 1000 * model.sample_rate / unit), length // 2)
+    return Layout(unit, length, overlap, total)
 
 
-def _frames_kept(model: PriorModel) -> int:
+def frames_kept(model: PriorModel) -> int:
     """Frames of a chunk that are heard.
 
     The encoder fills the last column of the code map up with zeros, towards which the
@@ -186,13 +232,6 @@ def _frames_kept(model: PriorModel) -> int:
     frames, columns = model.checkpoint.frames, model.grid[1]
     filled = columns * STRIDE - frames
     return frames - min(filled, frames // 8)
-
-
-def _overlap(model: PriorModel, config: GenerationConfig, length: int) -> int:
-    """Overlap of pieces of `length`, in samples or frames."""
-    samples = config.overlap / 1000 * model.sample_rate
-    hop = 1 if config.join == "crossfade" else model.spectrogram.hop_length
-    return min(round(samples / hop), length // 2)
 
 
 def _reconstruct(
@@ -204,8 +243,8 @@ def _reconstruct(
 ) -> tuple[Tensor, Tensor]:
     """Samples of a take, and the mel they were made from, of its chunks' log-mels."""
     assert config.seed is not None
-    total = round(config.duration * model.sample_rate)
-    mels = mels[..., : _frames_kept(model)]
+    layout = lay_out(model, config)
+    mels = mels[..., : frames_kept(model)]
     if config.join == "crossfade":
         pieces = []
         for chunk, mel in enumerate(mels):
@@ -215,14 +254,13 @@ def _reconstruct(
 
             generator = stream(config.seed, PHASE, chunk)
             pieces.append(vocoder(mel, model.spectrogram, generator, config.quality, report).cpu())
-        overlap = _overlap(model, config, len(pieces[0]))
-        samples, mel = overlap_add(torch.stack(pieces), overlap), torch.cat(list(mels), dim=-1)
+        mel = torch.cat(list(mels), dim=-1)
+        samples = overlap_add(torch.stack(pieces), layout.overlap)
     else:
-        mel = join_log_mels(mels, _overlap(model, config, mels.shape[-1]))
-        mel = mel[:, : model.spectrogram.frames_to_cover(total)]
+        mel = join_log_mels(mels, layout.overlap)[:, : layout.total]
         generator = stream(config.seed, PHASE)
         samples = vocoder(mel, model.spectrogram, generator, config.quality, progress).cpu()
-    return samples[:total], mel.cpu()
+    return samples[: round(config.duration * model.sample_rate)], mel.cpu()
 
 
 @contextmanager

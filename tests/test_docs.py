@@ -57,7 +57,7 @@ def test_python_examples_run(page, in_a_folder_with_the_models):
     exec(compile("\n".join(examples), page, "exec"), {})
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/command-line.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/command-line.md", "docs/plugins.md"])
 def test_shown_output_is_what_the_commands_print(page, in_a_folder_with_the_models):
     shown = re.findall(
         r"```console\n\$ distill-prior (.*?)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL

@@ -26,7 +26,7 @@ def sine() -> GenerationResult:
     audio[-1] = 1.0
     config = GenerationConfig(seed=12, temperature=0.7)
     empty = torch.empty(0)
-    return GenerationResult(audio, RATE, config, empty.long(), empty, 1.0, {})
+    return GenerationResult(audio, RATE, config, empty.long(), empty, [], 1.0, {})
 
 
 @pytest.mark.parametrize(

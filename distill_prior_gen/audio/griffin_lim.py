@@ -22,7 +22,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
@@ -38,11 +37,11 @@ CORRECTION = 1.2
 FLOOR = 1e-6
 """Added to mel power before its logarithm is taken."""
 
-LOUDEST = 50.0
-"""Log-mels above this are taken for this, so that all powers stay finite in float32."""
+LOUDEST = 25.0
+"""Log amplitudes above this are taken for this, so that all powers stay finite in float32."""
 
-BLOCK = 320
-"""Frames that are transformed at once, which bounds the memory."""
+BLOCK = 128
+"""Frames that are transformed at once: few enough for the processor's cache, and for long takes."""
 
 BAND_GROUP = 16
 """Mel bands that are multiplied together; the filter bank is zero nearly everywhere else."""
@@ -71,7 +70,8 @@ def mel_griffin_lim(
     frames = mel.shape[1]
     if frames < 2:
         return mel.new_zeros(0)
-    target = mel.mT.clamp(0, LOUDEST).expm1().add(FLOOR).log()
+    loudest = LOUDEST * spectrogram.power
+    target = mel.mT.clamp(0, loudest).expm1().add(FLOOR).log()
     correction = MelCorrection(spectrogram, mel.device)
     transform = Transform(spectrogram, frames, mel.device)
     noise = generator.standard_normal(transform.length, dtype=np.float32)
@@ -103,13 +103,14 @@ class Transform:
         self.length = samples + self.size
         self.inside = slice(self.size // 2, self.size // 2 + samples)
         # The padding is the mirror image of what is inside, several times over if that is short.
-        position = torch.arange(self.length, device=device) - self.inside.start
-        distance = position.remainder(max(1, 2 * (samples - 1))) - (samples - 1)
-        mirror = self.inside.stop - 1 - distance.abs()
-        self.left, self.right = mirror[: self.inside.start], mirror[self.inside.stop :]
+        before = torch.arange(-self.inside.start, 0, device=device)
+        after = torch.arange(samples, samples + self.size - self.inside.start, device=device)
+        period = max(1, 2 * (samples - 1))
+        self.left, self.right = (
+            self.inside.stop - 1 - (place.remainder(period) - (samples - 1)).abs()
+            for place in (before, after)
+        )
         self.window = torch.hann_window(self.size, device=device)
-        # A frame is added to the waveform in rows of one hop, the last of them padded.
-        self.rows = math.ceil(self.size / self.hop)
         weight = self._overlap_add([(slice(0, frames), self.window.square().expand(frames, -1))])
         # Where windows hardly overlap there is next to nothing to divide.
         self.weight = weight.clamp(min=0.05 * float(weight.max()))
@@ -134,11 +135,12 @@ class Transform:
         return self._overlap_add(changed()).div_(self.weight)
 
     def _overlap_add(self, blocks: Iterable[tuple[slice, Tensor]]) -> Tensor:
-        total = self.window.new_zeros(self.frames + self.rows - 1, self.hop)
+        # A frame is added in rows of one hop, the last of them shorter if hops do not divide it.
+        rows = math.ceil(self.size / self.hop)
+        total = self.window.new_zeros(self.frames + rows - 1, self.hop)
         for block, frames in blocks:
-            padded = F.pad(frames, (0, self.rows * self.hop - self.size))
-            for row, part in enumerate(padded.unflatten(1, (self.rows, self.hop)).unbind(1)):
-                total[block.start + row : block.stop + row] += part
+            for row, part in enumerate(frames.split(self.hop, dim=1)):
+                total[block.start + row : block.stop + row, : part.shape[1]] += part
         return total.flatten()[: self.length]
 
 
@@ -153,14 +155,14 @@ class MelCorrection:
         self.power = spectrogram.power
         bank = spectrogram.filter_bank().to(device)
         weight = bank.sum(dim=1, keepdim=True)
+        self.heard = _extent(weight > 0)
         spread = (bank / weight.where(weight > 0, 1)).mT
-        self.without_weight = weight[:, 0] == 0
         self.to_bands, self.to_bins = [], []
         for first in range(0, bank.shape[1], BAND_GROUP):
             bands = slice(first, first + BAND_GROUP)
             bins = _extent(bank[:, bands].any(dim=1))
             self.to_bands.append((bins, bands, bank[bins, bands].contiguous()))
-        edges = sorted({bins.start for bins, *_ in self.to_bands} | {0, bank.shape[0]})
+        edges = sorted({bins.start for bins, *_ in self.to_bands} | {self.heard.stop})
         for start, stop in pairwise(edges):
             bands = _extent(bank[start:stop].any(dim=0))
             weights = spread[bands, start:stop].contiguous()
@@ -185,11 +187,13 @@ class MelCorrection:
         gain = power
         for to_bins, from_bands, weights in self.to_bins:
             torch.mm(ratio[:, from_bands], weights, out=gain[:, to_bins])
-        gain.exp_()[:, self.without_weight] = 0
-        return spectra.mul_(gain)
+        spectra[:, self.heard].mul_(gain[:, self.heard].exp_())
+        spectra[:, : self.heard.start] = 0
+        spectra[:, self.heard.stop :] = 0
+        return spectra
 
 
 def _extent(mask: Tensor) -> slice:
     """From the first to the last that is True."""
-    places = mask.nonzero()
+    places = mask.nonzero()[:, 0]
     return slice(int(places.min()), int(places.max()) + 1) if len(places) else slice(0, 0)

@@ -1,0 +1,292 @@
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pluggy
+import pytest
+import soundfile
+import torch
+
+from distill_prior_gen import GenerationConfig, generate, hookimpl, hookspecs, plugins
+from distill_prior_gen.ui.app import create_app
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
+HOOKS = [name for name in vars(hookspecs) if name.startswith("distill_register_")]
+
+
+def install(folder: Path, name: str, source: str, pyproject: str | None = None) -> None:
+    """Make a distribution with the plugin `name` in a folder that is put on the path."""
+    project = (
+        tomllib.loads(pyproject)["project"]
+        if pyproject
+        else {"name": f"dist-{name}", "version": "0.5", "entry-points": {"distill": {name: name}}}
+    )
+    (folder / f"{project['entry-points']['distill'][name]}.py").write_text(source)
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    lines = [f"{key} = {value}" for key, value in project["entry-points"]["distill"].items()]
+    (info / "entry_points.txt").write_text("[distill]\n" + "\n".join(lines) + "\n")
+
+
+def distill_prior(folder: Path, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "distill_prior_gen", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(folder), **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def dice(tmp_path):
+    text = PAGE.read_text()
+    (pyproject,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    (source,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    install(tmp_path, "dice", source, pyproject)
+    return tmp_path
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_documented(hook):
+    assert f"### {hook}\n" in PAGE.read_text()
+    assert f"`{hook}({list_of_arguments(hook)})`" in PAGE.read_text()
+
+
+def list_of_arguments(hook: str) -> str:
+    code = getattr(hookspecs, hook).__code__
+    return ", ".join(code.co_varnames[: code.co_argcount])
+
+
+def test_sampler_vocoder_and_command_of_the_documented_plugin_work(dice, model_path):
+    take = distill_prior(
+        dice,
+        "sample",
+        model_path,
+        "--sampler",
+        "dice",
+        "--vocoder",
+        "tones",
+        "-d",
+        1,
+        "-s",
+        3,
+        "-o",
+        "take.wav",
+        "--json",
+    )
+    assert take.returncode == 0, take.stderr
+    config = json.loads(take.stdout)["config"]
+    assert (config["sampler"], config["vocoder"]) == ("dice", "tones")
+    audio, _ = soundfile.read(dice / "take.wav")
+    assert len(audio) == 8_000
+    assert audio.std() > 1e-3
+
+    odds = distill_prior(dice, "dice-odds", model_path)
+    assert len(odds.stdout.splitlines()) == 16
+
+
+def test_tab_of_the_documented_plugin_is_in_the_app(dice, tmp_path):
+    program = """
+from pathlib import Path
+from distill_prior_gen.plugins import TabContext
+from distill_prior_gen.ui.app import create_app
+app = create_app(TabContext((Path("m"),), Path("o")))
+print([c["props"]["label"] for c in app.get_config_file()["components"] if c["type"] == "tabitem"])
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(dice)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout == "['Prior', 'Dice']\n", run.stderr
+
+
+def test_plugins_are_listed_with_what_they_add(dice):
+    listed = json.loads(distill_prior(dice, "plugins", "--json").stdout)
+    own, other = listed
+    assert own["name"] == "prior-sampler"
+    assert set(own["hooks"]) == set(HOOKS)
+    assert own["hooks"]["distill_register_vocoders"] == ["mel-griffin-lim", "torchaudio"]
+    assert other == {
+        "name": "dice",
+        "version": "1.0",
+        "hooks": {
+            "distill_register_commands": ["dice-odds"],
+            "distill_register_tabs": ["dice"],
+            "distill_register_prior_samplers": ["dice"],
+            "distill_register_vocoders": ["tones"],
+        },
+        "faults": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "loaded"),
+    [
+        ({}, ["prior-sampler", "one", "two"]),
+        ({"DISTILL_LOAD_PLUGINS": "two"}, ["prior-sampler", "two"]),
+        ({"DISTILL_LOAD_PLUGINS": "dist-one, two"}, ["prior-sampler", "one", "two"]),
+        ({"DISTILL_LOAD_PLUGINS": ""}, ["prior-sampler"]),
+        ({"DISTILL_BLOCK_PLUGINS": "one"}, ["prior-sampler", "two"]),
+        ({"DISTILL_BLOCK_PLUGINS": "dist-one,two"}, ["prior-sampler"]),
+    ],
+)
+def test_the_environment_chooses_plugins(tmp_path, environment, loaded):
+    for name in ("one", "two"):
+        install(tmp_path, name, "")
+    program = "from distill_prior_gen.plugins import plugins; print(*plugins().found)"
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == loaded
+
+
+BROKEN = {
+    "does_not_import": "raise RuntimeError('gone to lunch')",
+    "hook_raises": """
+from distill_prior_gen import hookimpl
+@hookimpl
+def distill_register_commands(cli):
+    cli.command("half-registered")(lambda: None)
+    raise RuntimeError('gone to lunch')
+""",
+    "wrong_argument": """
+from distill_prior_gen import hookimpl
+@hookimpl
+def distill_register_commands(lunch): pass
+""",
+    "takes_a_name": """
+import click
+from distill_prior_gen import hookimpl
+@hookimpl
+def distill_register_commands(cli):
+    @cli.command("info")
+    def info():
+        click.echo("lunch")
+""",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_plugin_costs_one_line_and_nothing_else(tmp_path, model_path, name):
+    install(tmp_path, name, BROKEN[name])
+    run = distill_prior(tmp_path, "info", model_path)
+    assert run.returncode == 0
+    assert "Playable    yes" in run.stdout
+    assert run.stderr.count("\n") == 1
+    assert f"Plugin {name}: " in run.stderr
+    assert "half-registered" not in distill_prior(tmp_path, "--help").stdout
+    (listed,) = [
+        plugin
+        for plugin in json.loads(distill_prior(tmp_path, "plugins", "--json").stdout)
+        if plugin["name"] == name
+    ]
+    (fault,) = listed["faults"]
+    assert fault in run.stderr
+
+
+class Half:
+    """Registers things that give what they should not, and one that is taken."""
+
+    @hookimpl
+    def distill_register_prior_samplers(self, register):
+        register("short", lambda model, config, generators, progress: torch.zeros(1).long())
+        register("beyond", self.beyond)
+
+    @staticmethod
+    def beyond(model, config, generators, progress):
+        height, width = model.grid
+        shape = (len(generators), height * width, model.num_quantizers)
+        return torch.full(shape, model.codebook_size)
+
+    @hookimpl
+    def distill_register_vocoders(self, register):
+        register("torchaudio", lambda *arguments: None)
+        register("nan", lambda mel, *rest: torch.full((100_000,), torch.nan))
+        register("short", lambda mel, *rest: torch.zeros(3))
+
+
+@pytest.fixture
+def half():
+    plugin = Half()
+    manager = plugins.plugins().manager
+    manager.register(plugin, "half")
+    yield plugin
+    manager.unregister(plugin)
+
+
+def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert {"short", "nan"} <= plugins.vocoders().keys()
+    assert "Plugin half: 'torchaudio' is taken by plugin prior-sampler" in caplog.messages
+    assert plugins.vocoders()["torchaudio"].__module__ == "distill_prior_gen.audio.vocoders"
+    plugins.plugins().manager.unregister(half)
+    assert "nan" not in plugins.vocoders()
+    plugins.plugins().manager.register(half, "half")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampler": "short"}, r"sampler short gave torch.int64 \[1\] instead of int64"),
+        ({"sampler": "beyond"}, "sampler beyond gave codes that are not in the codebook"),
+        ({"vocoder": "nan"}, "vocoder nan gave samples that are not finite"),
+        ({"vocoder": "short"}, "vocoder short gave 3 samples instead of 8000"),
+    ],
+)
+def test_what_a_plugin_gives_is_checked(half, model, settings, message):
+    with pytest.raises((ValueError, FloatingPointError), match=message):
+        generate(model, GenerationConfig(duration=1, **settings))
+
+
+@pytest.mark.parametrize(("field", "known"), [("sampler", "autoregressive"), ("vocoder", "mel-g")])
+def test_an_unknown_name_lists_those_there_are(model, field, known):
+    with pytest.raises(ValueError, match=f"{field} must be one of .*{known}.*'theremin'"):
+        generate(model, GenerationConfig(**{field: "theremin"}))
+
+
+def test_a_plugin_aware_core_gets_commands_and_tab_by_itself():
+    manager = pluggy.PluginManager("distill")
+    manager.add_hookspecs(hookspecs)
+    assert manager.load_setuptools_entrypoints("distill") >= 1
+    tabs, commands = [], []
+    manager.hook.distill_register_tabs(register=lambda *tab: tabs.append(tab[1]))
+
+    class Group:
+        def add_command(self, command):
+            commands.append(command.name)
+
+    manager.hook.distill_register_commands(cli=Group())
+    assert tabs == ["Prior"]
+    assert "sample" in commands
+
+
+def test_tabs_stand_where_they_were_registered_to(tmp_path):
+    class First:
+        @hookimpl
+        def distill_register_tabs(self, register):
+            register("first", "First", lambda context: None, position=0)
+
+    plugin = First()
+    plugins.plugins().manager.register(plugin, "first")
+    try:
+        app = create_app(plugins.TabContext((tmp_path,), tmp_path))
+    finally:
+        plugins.plugins().manager.unregister(plugin)
+    components = app.get_config_file()["components"]
+    labels = [c["props"]["label"] for c in components if c["type"] == "tabitem"]
+    assert labels == ["First", "Prior"]
