@@ -1,4 +1,4 @@
-"""Makes the pictures of the documentation: python docs/figures.py MODEL"""
+"""Makes the pictures and the seam table of the documentation: python docs/figures.py MODEL"""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,20 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+import torchaudio
 
-from distill_prior_gen import GenerationConfig, GenerationResult, PriorModel, generate, load_model
+from distill_prior_gen import (
+    GenerationConfig,
+    GenerationResult,
+    PriorModel,
+    generate,
+    generate_takes,
+    invert_mel,
+    load_model,
+)
+from distill_prior_gen.audio import griffin_lim
+from distill_prior_gen.config import QUALITIES, no_progress
+from distill_prior_gen.measures import mel_fit, seam_ratios
 
 IMAGES = Path(__file__).parent / "images"
 INK, ACCENT = "#333344", "#d1495b"
@@ -53,7 +65,106 @@ def hertz_ticks(n_mels: int, sample_rate: int) -> tuple[list[float], list[str]]:
     return [n_mels * np.log10(1 + f / 700) / top for f in hertz], [f"{f:,}" for f in hertz]
 
 
+def draw_vocoders(model: PriorModel, path: Path) -> None:
+    """A decoded mel, and the mels of what either vocoder makes of it."""
+    config = GenerationConfig(duration=4, seed=3)
+    mel = generate(model, config).mel
+    panels = {"decoded": mel}
+    for vocoder in ("mel-griffin-lim", "torchaudio"):
+        sound = invert_mel(mel, model.spectrogram, vocoder)
+        error = mel_fit(mel, sound, model.spectrogram)["l1"]
+        title = f"sound of {vocoder} (mean error {error:.3f})"
+        panels[title] = model.spectrogram.log_mel(sound)
+    figure, axes = plt.subplots(3, 1, figsize=(9, 7), sharex=True, layout="constrained")
+    for ax, (title, panel) in zip(axes, panels.items(), strict=True):
+        picture = ax.imshow(
+            panel.numpy(),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=0,
+            vmax=float(mel.max()),
+            extent=(0, config.duration, 0, mel.shape[0]),
+        )
+        ax.set_yticks(*hertz_ticks(mel.shape[0], model.sample_rate))
+        ax.set_ylabel("Frequency (Hz)")
+        ax.set_title(title, loc="left", fontsize=10)
+    axes[-1].set_xlabel("Time (s)")
+    figure.colorbar(picture, ax=axes, label="log(1 + mel power)", pad=0.01)
+    figure.savefig(path, dpi=100)
+
+
+def draw_iterations(model: PriorModel, path: Path) -> None:
+    """The error of both vocoders by the number of iterations."""
+    mel = generate(model, GenerationConfig(duration=5, seed=3)).mel
+    spectrogram = model.spectrogram
+    counts = [1, 2, 4, 8, 16, 32, 64, 128]
+    errors: dict[str, list[float]] = {"mel-griffin-lim": [], "torchaudio": []}
+    for count in counts:
+        griffin_lim.ITERATIONS["drawn"] = count
+        generator = np.random.default_rng(0)
+        own = griffin_lim.mel_griffin_lim(mel, spectrogram, generator, "drawn", no_progress)
+        inverse = torchaudio.transforms.InverseMelScale(
+            spectrogram.n_fft // 2 + 1, spectrogram.n_mels, spectrogram.sample_rate
+        )
+        plain = torchaudio.transforms.GriffinLim(
+            spectrogram.n_fft, count, hop_length=spectrogram.hop_length
+        )
+        for name, sound in (("mel-griffin-lim", own), ("torchaudio", plain(inverse(mel.expm1())))):
+            errors[name].append(mel_fit(mel, sound, spectrogram)["l1"])
+    figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    for (name, values), color in zip(errors.items(), (ACCENT, INK), strict=True):
+        ax.plot(counts, values, "o-", color=color, markersize=4)
+        ax.annotate(f" {name}", (counts[-1], values[-1]), color=color, va="center")
+    for quality in QUALITIES:
+        ax.axvline(griffin_lim.ITERATIONS[quality], color="#cccccc", linewidth=0.8, zorder=0)
+        ax.text(griffin_lim.ITERATIONS[quality], ax.get_ylim()[1], quality, ha="center", fontsize=8)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(counts, counts)
+    ax.set_xlim(0.9, 420)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("Iterations")
+    ax.set_ylabel("Mean error of the log-mel")
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=100)
+
+
+def upside_down_join(pieces: np.ndarray, overlap: int) -> np.ndarray:
+    """The crossfade of the Distill app, whose fades go the wrong way."""
+    rising = np.hanning(2 * overlap)[:overlap]
+    joined = pieces[0].copy()
+    for piece in pieces[1:]:
+        faded = joined[-overlap:] * rising + piece[:overlap] * rising[::-1]
+        joined = np.concatenate([joined[:-overlap], faded, piece[overlap:]])
+    return joined
+
+
+def print_seams(model: PriorModel) -> None:
+    """Clicks at seams by those amid chunks, over more than 200 seams, as a Markdown table."""
+    print("| joined as | overlap | energy above 8 kHz | largest step |\n|---|---|---|---|")
+    for join in ("spectral", "crossfade"):
+        for overlap in (50, 0):
+            config = GenerationConfig(duration=30, overlap=overlap, join=join, seed=0)
+            takes = generate_takes(model, config, 8)
+            boundaries = takes[0].boundaries[:-1]
+            energy, step = seam_ratios([t.audio for t in takes], model.sample_rate, boundaries)
+            print(f"| `{join}` | {overlap} ms | {energy:.2f} | {step:.2f} |")
+    overlap = round(0.05 * model.sample_rate)
+    audios = []
+    for take in takes:
+        mels = take.mel.unflatten(1, (len(take.codes), -1)).movedim(1, 0)
+        pieces = invert_mel(mels, model.spectrogram).numpy()
+        audios.append(upside_down_join(pieces, overlap))
+    step = pieces.shape[1] - overlap
+    boundaries = [chunk * step + overlap // 2 for chunk in range(1, len(pieces))]
+    energy, jump = seam_ratios(audios, model.sample_rate, boundaries)
+    print(f"| the Distill app's crossfade | 50 ms | {energy:.2f} | {jump:.2f} |")
+
+
 if __name__ == "__main__":
     model = load_model(sys.argv[1])
     result = generate(model, GenerationConfig(duration=6, temperature=0.9, seed=7))
     draw_take(model, result, IMAGES / "take.png")
+    draw_vocoders(model, IMAGES / "vocoders.png")
+    draw_iterations(model, IMAGES / "iterations.png")
+    print_seams(model)

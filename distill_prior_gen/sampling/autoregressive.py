@@ -23,7 +23,7 @@ PriorSampler = Callable[
 CACHE_BYTES = 512 * 2**20
 """Chunks are sampled in one batch as long as their keys and values fit in this much memory."""
 
-ROUNDING = 1e-5
+ROUNDING = 4e-6
 """Bound on the rounding error of float32 logits, which depends on batch size and device."""
 
 

@@ -20,7 +20,7 @@ def build_tab(context: TabContext) -> None:
 
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            model = gr.Dropdown(label="Model", choices=[], interactive=True)
+            model = gr.Dropdown(label="Model", interactive=True, **_choices(context))
             temperature = slider(
                 "temperature", 0.05, "Temperature", "Low: the most typical sounds. High: surprises."
             )
@@ -37,18 +37,14 @@ def build_tab(context: TabContext) -> None:
             report = gr.Markdown()
 
     def find_models() -> tuple[Any, str]:
-        models = playable_models(context.models_dirs)
-        if not models:
-            folders = ", ".join(f"`{folder}`" for folder in context.models_dirs)
-            message = (
-                f"No model that can be sampled in {folders}. Train one with a prior in Distill "
-                "(`distill train-prior MODEL DATASET`), put it there and load this page again."
-            )
-            return gr.Dropdown(choices=[], value=None), message
-        selected = str(context.selected())
-        value = selected if selected in models else next(iter(models))
-        choices = [(name, path) for path, name in models.items()]
-        return gr.Dropdown(choices=choices, value=value), ""
+        found = _choices(context)
+        if found["choices"]:
+            return gr.Dropdown(**found), ""
+        folders = ", ".join(f"`{folder}`" for folder in context.models_dirs)
+        return gr.Dropdown(**found), (
+            f"No model that can be sampled in {folders}. Train one with a prior in Distill "
+            "(`distill train-prior MODEL DATASET`), put it there and load this page again."
+        )
 
     def make_take(
         path: str | None,
@@ -82,7 +78,9 @@ def build_tab(context: TabContext) -> None:
             write_take(result, loaded, file, export)
         except (ValueError, ArithmeticError, OSError) as error:
             raise gr.Error(str(error)) from error
-        return (result.sample_rate, result.audio), f"Seed **{result.seed}**, saved as `{file}`"
+        # Gradio would convert floats too, but scale them to full level.
+        samples = (result.audio * 32767).astype("int16")
+        return (result.sample_rate, samples), f"Seed **{result.seed}**, saved as `{file}`"
 
     # Without triggers and inputs: when the page is loaded.
     gr.on(None, find_models, outputs=[model, report], show_progress="hidden")
@@ -95,6 +93,16 @@ def build_tab(context: TabContext) -> None:
         api_name="generate_prior_take",
         show_progress_on=player,
     )
+
+
+def _choices(context: TabContext) -> dict[str, Any]:
+    """What the dropdown offers, and which of it is chosen at first."""
+    models = playable_models(context.models_dirs)
+    selected = str(context.selected())
+    return {
+        "choices": [(name, path) for path, name in models.items()],
+        "value": selected if selected in models else next(iter(models), None),
+    }
 
 
 def _seed(text: str) -> int | None:
