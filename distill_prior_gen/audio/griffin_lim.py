@@ -40,8 +40,8 @@ FLOOR = 1e-6
 LOUDEST = 25.0
 """Log amplitudes above this are taken for this, so that all powers stay finite in float32."""
 
-BLOCK = 128
-"""Frames that are transformed at once: few enough for the processor's cache, and for long takes."""
+BLOCK = 512
+"""Frames that are transformed at once, which bounds the memory that long takes need."""
 
 BAND_GROUP = 16
 """Mel bands that are multiplied together; the filter bank is zero nearly everywhere else."""
