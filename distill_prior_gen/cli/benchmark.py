@@ -25,7 +25,7 @@ from distill_prior_gen.cli.progress import progress_bar
 @click.option("--quality", is_flag=True, help="Compare the vocoders: their speed and their errors.")
 @click.option(
     "--recordings",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="With --quality: also invert the mels of the audio files in this folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
