@@ -91,7 +91,6 @@ def build_tab(context: TabContext) -> None:
         concurrency_id="distill-prior",
         concurrency_limit=1,
         api_name="generate_prior_take",
-        show_progress_on=player,
     )
 
 
