@@ -216,7 +216,7 @@ def test_benchmark_compares_every_stage(run, model_path):
 
 @pytest.mark.parametrize("command", cli.commands.values(), ids=cli.commands.keys())
 def test_help_shows_every_option(command):
-    text = CliRunner().invoke(command, ["--help"]).stdout
+    text = CliRunner().invoke(cli, [command.name, "--help"]).stdout
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.opts[-1] in text
