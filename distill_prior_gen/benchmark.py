@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -33,6 +34,7 @@ from distill_prior_gen.sampling.streams import CODES, stream
 
 STAGES = ("sampling", "decoding", "inversion")
 OVERLAP_S = 0.05
+RUNS = 5
 DECODED_S = 30
 """Seconds of decoded mels that vocoders are compared on."""
 
@@ -82,7 +84,8 @@ def run_benchmark(
 
     Returns:
         A row for each stage and duration: ``stage``, ``seconds`` of sound, and the
-        seconds that it took, ``plain`` and ``here``, with their ``ratio``.
+        seconds that it took, ``plain`` and ``here``, with their ``ratio``; of short
+        work the medians of several runs.
     """
     rows = []
     plain_prior = PlainPrior(model.prior)
@@ -92,11 +95,15 @@ def run_benchmark(
         progress(index / len(durations), f"{seconds} s of sound...")
         chunk_s = model.chunk_samples / model.sample_rate
         chunks = max(1, round(seconds / chunk_s))
-        here = make(model, config, chunks)
-        plain = make_plainly(model, plain_prior, config, chunks)
+        plain_runs = max(1, RUNS // seconds)
+        here = [make(model, config, chunks) for _ in range(RUNS)]
+        plain = [make_plainly(model, plain_prior, config, chunks) for _ in range(plain_runs)]
         for stage in (*STAGES, "whole"):
-            times = {"plain": plain[stage], "here": here[stage]}
-            ratio = plain[stage] / here[stage]
+            times = {
+                "plain": median(run[stage] for run in plain),
+                "here": median(run[stage] for run in here),
+            }
+            ratio = times["plain"] / times["here"]
             rows.append({"stage": stage, "seconds": seconds, **times, "ratio": ratio})
     return rows
 

@@ -152,6 +152,8 @@ def test_long_takes_have_to_be_allowed(run, model_path):
         ("--sample-rate", 12345),
         ("-f", "flac", "--bit-depth", 32),
         ("--device", "abacus"),
+        ("--sampler", "theremin"),
+        ("--vocoder", "theremin"),
         ("--no-such-option",),
     ],
 )

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from distill_prior_gen import load_model
-from distill_prior_gen.models.prior import KeyValueCache
+from distill_prior_gen.models.prior import CachedPrior
 
 from .models import write_model
 
@@ -58,8 +58,8 @@ def test_full_forward_agrees_with_a_plain_transformer_encoder(prior):
 @torch.no_grad()
 def test_a_step_with_the_cache_agrees_with_the_full_forward(prior):
     tokens = tokens_for(prior)
-    cache = KeyValueCache(prior, len(tokens))
-    steps = torch.stack([prior.step(column, cache) for column in tokens.T], dim=1)
+    cached = CachedPrior(prior, len(tokens))
+    steps = torch.stack([cached.step(column) for column in tokens.T], dim=1)
     torch.testing.assert_close(steps, prior(tokens), atol=1e-4, rtol=1e-5)
 
 

@@ -21,6 +21,7 @@ from distill_prior_gen.config import (
     GenerationConfig,
 )
 from distill_prior_gen.paths import existing, free_path
+from distill_prior_gen.plugins import choose, samplers, vocoders
 
 
 @click.command()
@@ -175,6 +176,11 @@ def sample(
     for path in paths or []:
         if not force and (taken := existing(path)):
             raise FileExistsError(f"{taken} exists; choose another name or add --force")
+    try:
+        choose("sampler", config.sampler, samplers())
+        choose("vocoder", config.vocoder, vocoders())
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     show = not quiet and (sys.stderr.isatty() if progress is None else progress)
 
     notes: list[str] = []

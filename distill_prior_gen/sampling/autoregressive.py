@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.prior import KeyValueCache, Prior
+from distill_prior_gen.models.prior import CachedPrior, Prior
 from distill_prior_gen.sampling.filters import filter_logits
 
 PriorSampler = Callable[
@@ -47,7 +47,7 @@ def sample_autoregressive(
     prior = model.prior
     draw = ReproducibleDraw(prior, config)
     codes = torch.empty(len(generators), prior.seq_len, dtype=torch.long)
-    size = max(1, CACHE_BYTES // KeyValueCache.bytes_per_sequence(prior))
+    size = max(1, CACHE_BYTES // CachedPrior.bytes_per_sequence(prior))
     for start in range(0, len(generators), size):
         uniforms = np.stack([g.random(prior.seq_len) for g in generators[start : start + size]])
 
@@ -83,10 +83,10 @@ def _sample_batch(
     prior = model.prior
     uniform = torch.from_numpy(uniforms)
     tokens[:, 0] = _draw(model.first_token_weights.log().expand(len(tokens), -1), uniform[:, 0])
-    cache = KeyValueCache(prior, len(tokens))
+    cached = CachedPrior(prior, len(tokens))
     for step in range(1, prior.seq_len):
         report(step)
-        logits = prior.step(tokens[:, step - 1].to(model.device), cache).cpu()
+        logits = cached.step(tokens[:, step - 1].to(model.device)).cpu()
         finite = logits.isfinite().all(dim=-1)
         if not finite.all():
             raise _NotFiniteError(int(finite.int().argmin()), step)
