@@ -171,19 +171,19 @@ class CachedPrior:
         Args:
             tokens: int64 ``[batch]``, the tokens at position `length`.
         """
-        x = self.prior.token_emb(tokens) + self._places[self.length]
-        seen = self.length + 1
-        blocks = zip(self.prior.transformer, self._layers, self._cache, strict=True)
-        for block, (in_proj, out_proj, linear1, linear2), (keys, values) in blocks:
-            heads = in_proj(block.norm1(x)).unflatten(1, (3, self.prior.num_heads, 1, -1))
-            query, key, value = heads.unbind(1)
-            keys[:, :, self.length : seen] = key
-            values[:, :, self.length : seen] = value
-            attended = F.scaled_dot_product_attention(query, keys[:, :, :seen], values[:, :, :seen])
+        prior, seen = self.prior, self.length + 1
+        x = prior.token_emb(tokens) + self._places[self.length]
+        heads = (len(tokens), 3, prior.num_heads, -1)
+        blocks = zip(prior.transformer, self._layers, self._cache, strict=True)
+        for block, (in_proj, out_proj, linear1, linear2), cache in blocks:
+            projected = in_proj(block.norm1(x)).view(heads)
+            cache[:, :, :, self.length] = projected[:, 1:].transpose(0, 1)
+            keys, values = cache[:, :, :, :seen]
+            attended = F.scaled_dot_product_attention(projected[:, 0, :, None], keys, values)
             x = x + out_proj(attended.flatten(1))
             x = x + linear2(F.relu(linear1(block.norm2(x))))
         self.length = seen
-        return self._head(self.prior.ln_f(x))
+        return self._head(prior.ln_f(x))
 
 
 def _linear(weight: Tensor, bias: Tensor | None, batch: int) -> Callable[[Tensor], Tensor]:
@@ -195,4 +195,4 @@ def _linear(weight: Tensor, bias: Tensor | None, batch: int) -> Callable[[Tensor
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return lambda x: F.linear(x, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), batch)
-    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return lambda x: torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, "none", [], "")
