@@ -145,7 +145,7 @@ def print_seams(model: PriorModel) -> None:
     for join in ("spectral", "crossfade"):
         for overlap in (50, 0):
             config = GenerationConfig(duration=30, overlap=overlap, join=join, seed=0)
-            takes = generate_takes(model, config, 8)
+            takes = list(generate_takes(model, config, 8))
             boundaries = takes[0].boundaries[:-1]
             energy, step = seam_ratios([t.audio for t in takes], model.sample_rate, boundaries)
             print(f"| `{join}` | {overlap} ms | {energy:.2f} | {step:.2f} |")
