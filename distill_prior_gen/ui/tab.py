@@ -251,8 +251,8 @@ class Actions:
         except (ValueError, OSError) as error:
             raise gr.Error(str(error)) from error
         # The page may fetch files from Gradio's own folder only.
-        folder = get_upload_folder()
-        copies = [save_file_to_cache(file, folder) for file in (path, sidecar_path(path))]
+        cache = get_upload_folder()
+        copies = [save_file_to_cache(file, cache) for file in (path, sidecar_path(path))]
         return copies, f"Saved as `{path}`"
 
 
