@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from distill_prior_gen.generation import GenerationResult
 
-INK = "#7d7d8a"
+INK = "#81818e"
 """For lines and letters: readable on white and on near-black."""
 
 FLOOR_DB = -80
@@ -38,16 +38,16 @@ def draw_take(
     """
     levels = result.codes.shape[-1]
     # The page puts a label and buttons over the upper edge.
-    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.94))
-    figure = Figure(figsize=(9, 3.4 + 0.8 * levels), dpi=110, layout=layout)
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.92))
+    figure = Figure(figsize=(9, 3.6 + 0.8 * levels), dpi=110, layout=layout)
     figure.patch.set_alpha(0)
-    mel, *panels = figure.subplots(1 + levels, 1, sharex=True, height_ratios=[3.4, *[0.8] * levels])
+    mel, *panels = figure.subplots(1 + levels, 1, sharex=True, height_ratios=[3.6, *[0.8] * levels])
     _draw_mel(figure, mel, result, spectrogram)
     for level, panel in enumerate(panels):
         _draw_codes(panel, result, level, grid)
     for axes in (mel, *panels):
         axes.spines[:].set_visible(False)
-        axes.tick_params(colors=INK, labelsize=8)
+        axes.tick_params(colors=INK, labelsize=10)
         axes.yaxis.label.set_color(INK)
         for boundary in result.boundaries:
             axes.axvline(boundary / result.sample_rate, color="white", linewidth=0.8, alpha=0.5)
@@ -82,7 +82,7 @@ def _draw_mel(
     axes.set_ylabel("Hz")
     bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=30)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=INK, labelsize=8)
+    bar.ax.tick_params(colors=INK, labelsize=10)
     bar.set_label("dB below the loudest", color=INK)
 
 
@@ -117,4 +117,4 @@ def _draw_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[in
         )
     axes.set_ylim(0, grid[0])
     axes.set_yticks([])
-    axes.set_ylabel(f"level {level}", rotation=0, ha="right", va="center", fontsize=8)
+    axes.set_ylabel(f"level {level}", rotation=0, ha="right", va="center", fontsize=10)
