@@ -78,7 +78,7 @@ def _draw_mel(
         extent=(0, result.duration, 0, len(level)),
         interpolation="nearest",
     )
-    axes.set_yticks(*_hertz_ticks(spectrogram))
+    axes.set_yticks(*hertz_ticks(spectrogram))
     axes.set_ylabel("Hz")
     bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=30)
     bar.outline.set_visible(False)
@@ -86,7 +86,7 @@ def _draw_mel(
     bar.set_label("dB below the loudest", color=INK)
 
 
-def _hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:
+def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:
     """Positions on an axis of mel bands for round frequencies, and their names."""
     top = spectrogram.f_max or spectrogram.sample_rate / 2
     low, high = _mel(spectrogram.f_min), _mel(top)
