@@ -1,0 +1,156 @@
+"""Recordings for training: read, split by file, cut into chunks, as log-mels."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor
+
+from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.audio.recordings import audio_files, read_mono
+from distill_prior_gen.config import Progress, no_progress
+
+FILES = (5, 500)
+"""Fewest and most recordings that a model is trained on."""
+
+VALIDATION_SHARE = 0.2
+SILENT_FILE = 1e-4
+"""A recording is silent if its largest sample is below this."""
+
+SILENT_CHUNK = 0.01
+"""A chunk is silent if its largest sample, by that of its recording, is below this."""
+
+MELS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A sound file: its name and its samples, float32 ``[samples]``, mono."""
+
+    name: str
+    samples: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Recordings at the sample rate of `spectrogram`, some of them held out.
+
+    Attributes:
+        training, validation: the recordings of either part.
+        spectrogram: settings of the model's spectrograms.
+        chunk_duration: of a chunk, in seconds.
+        name: of the folder.
+        skipped: why a file was left out, by its name.
+    """
+
+    training: Sequence[Recording]
+    validation: Sequence[Recording]
+    spectrogram: SpectrogramSettings = field(default_factory=SpectrogramSettings)
+    chunk_duration: float = 1.0
+    name: str = ""
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def recordings(self) -> list[Recording]:
+        return [*self.training, *self.validation]
+
+    @property
+    def seconds(self) -> float:
+        """Duration of all recordings."""
+        samples = sum(len(recording.samples) for recording in self.recordings)
+        return samples / self.spectrogram.sample_rate
+
+    @property
+    def chunk_samples(self) -> int:
+        return int(self.chunk_duration * self.spectrogram.sample_rate)
+
+    def mels(
+        self, recordings: Sequence[Recording], generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Log-mels of all chunks that are not silent, float32 ``[chunk, n_mels, frames]``.
+
+        Args:
+            recordings: to cut into chunks.
+            generator: draws where to cut; without one, chunks lie end to end.
+        """
+        chunks = torch.stack([c for r in recordings for c in self._chunks(r.samples, generator)])
+        return torch.cat([self.spectrogram.log_mel(part) for part in chunks.split(MELS_AT_ONCE)])
+
+    def _chunks(self, samples: Tensor, generator: torch.Generator | None) -> list[Tensor]:
+        """Chunks ``[chunk_samples]`` with a largest sample of 1, which cover `samples`.
+
+        The first and the last chunk are moved inwards until they lie within the
+        recording. One that is shorter than a chunk is padded with zeros.
+        """
+        length, last = self.chunk_samples, len(samples) - self.chunk_samples
+        peak = samples.abs().max()
+        if last <= 0:
+            return [torch.nn.functional.pad(samples, (0, -last)) / peak]
+        offset = int(torch.randint(length, (), generator=generator)) if generator else 0
+        starts = sorted({min(max(start, 0), last) for start in range(-offset, last + length, length)})
+        pieces = [samples[start : start + length] for start in starts]
+        return [p / p.abs().max() for p in pieces if p.abs().max() > SILENT_CHUNK * peak]
+
+
+def read_dataset(
+    folder: str | os.PathLike[str],
+    spectrogram: SpectrogramSettings | None = None,
+    chunk_duration: float = 1.0,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Read the recordings in a folder and hold a fifth of them out, at least one.
+
+    Which are held out depends on the names of the files alone. Files that cannot be read,
+    and silent ones, are left out.
+
+    Args:
+        folder: with sound files; those in folders within are not read.
+        spectrogram: settings of the model's spectrograms, by default the defaults.
+        chunk_duration: of a chunk, in seconds.
+        progress: called for each file.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: if there is no such folder.
+        ValueError: if it has too few or too many recordings.
+    """
+    folder = Path(folder)
+    spectrogram = spectrogram or SpectrogramSettings()
+    progress = progress or no_progress
+    recordings, skipped = [], {}
+    files = audio_files(folder)
+    for index, path in enumerate(files):
+        progress(index / len(files), f"Reading {path.name}...")
+        try:
+            samples = read_mono(path, spectrogram.sample_rate)
+        except soundfile.LibsndfileError as error:
+            skipped[path.name] = f"cannot be read: {error.error_string}"
+            continue
+        if not samples.isfinite().all():
+            skipped[path.name] = "has samples that are not finite"
+        elif not len(samples) or samples.abs().max() < SILENT_FILE:
+            skipped[path.name] = "is silent"
+        else:
+            recordings.append(Recording(path.name, samples))
+    fewest, most = FILES
+    if not fewest <= len(recordings) <= most:
+        left_out = "".join(f"; {name} {reason}" for name, reason in skipped.items())
+        raise ValueError(
+            f"{folder} has {len(recordings)} usable recordings; training takes {fewest} to {most}"
+            + left_out
+        )
+    shuffled = sorted(recordings, key=lambda r: hashlib.sha256(r.name.encode()).digest())
+    held_out = max(1, round(VALIDATION_SHARE * len(recordings)))
+    return Dataset(
+        training=sorted(shuffled[held_out:], key=lambda r: r.name),
+        validation=sorted(shuffled[:held_out], key=lambda r: r.name),
+        spectrogram=spectrogram,
+        chunk_duration=chunk_duration,
+        name=folder.resolve().name,
+        skipped=skipped,
+    )
