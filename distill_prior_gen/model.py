@@ -114,11 +114,11 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
             raise ModelFileError(f"{path} is truncated or corrupt; copy or export the model again")
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    target = _device(device)
+    target = find_device(device)
     return PriorModel(vqvae.to(target), prior.to(target), checkpoint, target, sha256)
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import soundfile
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
@@ -26,7 +27,7 @@ SILENT_FILE = 1e-4
 SILENT_CHUNK = 0.01
 """A chunk is silent if its largest sample, by that of its recording, is below this."""
 
-MELS_AT_ONCE = 64
+CHUNKS_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,32 +71,47 @@ class Dataset:
     def chunk_samples(self) -> int:
         return int(self.chunk_duration * self.spectrogram.sample_rate)
 
-    def mels(
+    def cut(
         self, recordings: Sequence[Recording], generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Log-mels of all chunks that are not silent, float32 ``[chunk, n_mels, frames]``.
+    ) -> list[Tensor]:
+        """Chunks that cover the recordings, but for silence, each at most `chunk_samples` long.
+
+        The first and the last chunk of a recording are moved inwards until they lie within
+        it, so that only a recording shorter than a chunk gives a shorter one.
 
         Args:
-            recordings: to cut into chunks.
+            recordings: to cut.
             generator: draws where to cut; without one, chunks lie end to end.
         """
-        chunks = torch.stack([c for r in recordings for c in self._chunks(r.samples, generator)])
-        return torch.cat([self.spectrogram.log_mel(part) for part in chunks.split(MELS_AT_ONCE)])
+        length, chunks = self.chunk_samples, []
+        for samples in (recording.samples for recording in recordings):
+            last = max(0, len(samples) - length)
+            offset = 0
+            if generator:
+                offset = int(torch.randint(length, (), generator=generator))
+            starts = range(-offset, last + length, length)
+            pieces = [
+                samples[start : start + length]
+                for start in sorted({min(max(start, 0), last) for start in starts})
+            ]
+            heard = SILENT_CHUNK * samples.abs().max()
+            chunks += [piece for piece in pieces if piece.abs().max() > heard]
+        return chunks
 
-    def _chunks(self, samples: Tensor, generator: torch.Generator | None) -> list[Tensor]:
-        """Chunks ``[chunk_samples]`` with a largest sample of 1, which cover `samples`.
+    def log_mels(self, chunks: Sequence[Tensor]) -> Tensor:
+        """Log-mels, float32 ``[chunk, n_mels, frames]``, of chunks with at most `chunk_samples`.
 
-        The first and the last chunk are moved inwards until they lie within the
-        recording. One that is shorter than a chunk is padded with zeros.
+        A short chunk is padded with zeros, and each is scaled to a largest sample of 1, as
+        the Distill app does.
         """
-        length, last = self.chunk_samples, len(samples) - self.chunk_samples
-        peak = samples.abs().max()
-        if last <= 0:
-            return [torch.nn.functional.pad(samples, (0, -last)) / peak]
-        offset = int(torch.randint(length, (), generator=generator)) if generator else 0
-        starts = sorted({min(max(start, 0), last) for start in range(-offset, last + length, length)})
-        pieces = [samples[start : start + length] for start in starts]
-        return [p / p.abs().max() for p in pieces if p.abs().max() > SILENT_CHUNK * peak]
+        padded = [F.pad(chunk, (0, self.chunk_samples - len(chunk))) for chunk in chunks]
+        samples = torch.stack(padded)
+        return self.spectrogram.log_mel(samples / samples.abs().amax(dim=1, keepdim=True))
+
+    def mel_batches(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Log-mels of chunks, `CHUNKS_AT_ONCE` at a time."""
+        for start in range(0, len(chunks), CHUNKS_AT_ONCE):
+            yield self.log_mels(chunks[start : start + CHUNKS_AT_ONCE])
 
 
 def read_dataset(
