@@ -79,7 +79,12 @@ class PriorModel:
 
     @cached_property
     def first_token_weights(self) -> Tensor:
-        """How often each code of level 0 was used in training, float32 ``[codebook_size]``."""
+        """How often each code begins a chunk, float32 ``[codebook_size]``.
+
+        Where the file does not say it, how often each code of level 0 was used in training.
+        """
+        if (counts := self.checkpoint.first_token_counts) is not None:
+            return counts
         weights = self.vqvae.state_dict()[CLUSTER_SIZE.format(0)][0].cpu().clamp(min=0)
         return weights if weights.any() else torch.ones_like(weights)
 

@@ -40,4 +40,9 @@ def read_mono(path: Path, sample_rate: int, seconds: float | None = None) -> Ten
         audio = file.read(frames, dtype="float32", always_2d=True)
         rate = file.samplerate
     mono = torch.from_numpy(audio.mean(axis=1))
-    return import_torchaudio().functional.resample(mono, rate, sample_rate)
+    return resample(mono, rate, sample_rate)
+
+
+def resample(samples: Tensor, rate: int, new_rate: int) -> Tensor:
+    """Samples ``[samples]`` at another rate."""
+    return import_torchaudio().functional.resample(samples, rate, new_rate)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.audio.recordings import audio_files, read_mono
+from distill_prior_gen.audio.recordings import audio_files, read_mono, resample
 from distill_prior_gen.config import Progress, no_progress
 
 FILES = (5, 500)
@@ -26,6 +26,9 @@ SILENT_FILE = 1e-4
 
 SILENT_CHUNK = 0.01
 """A chunk is silent if its largest sample, by that of its recording, is below this."""
+
+SPEEDS = ((1, 1), (1, 1), (24, 25), (25, 24), (16, 15), (15, 16))
+"""Speeds, and so pitches, that recordings are trained at: up to a semitone off, a third as is."""
 
 CHUNKS_AT_ONCE = 64
 
@@ -81,14 +84,17 @@ class Dataset:
 
         Args:
             recordings: to cut.
-            generator: draws where to cut; without one, chunks lie end to end.
+            generator: draws where to cut, and one of the `SPEEDS` for each recording; without
+                one, chunks lie end to end.
         """
         length, chunks = self.chunk_samples, []
         for samples in (recording.samples for recording in recordings):
-            last = max(0, len(samples) - length)
             offset = 0
             if generator:
                 offset = int(torch.randint(length, (), generator=generator))
+                speed = SPEEDS[int(torch.randint(len(SPEEDS), (), generator=generator))]
+                samples = resample(samples, *speed)
+            last = max(0, len(samples) - length)
             starts = range(-offset, last + length, length)
             pieces = [
                 samples[start : start + length]

@@ -138,9 +138,7 @@ def fit(
     return result
 
 
-def _finite(
-    loss: float, label: str, epoch: int, settings: VQVAESettings | PriorSettings
-) -> float:
+def _finite(loss: float, label: str, epoch: int, settings: VQVAESettings | PriorSettings) -> float:
     if not math.isfinite(loss):
         raise FloatingPointError(
             f"the loss of the {label} is {loss} in epoch {epoch + 1}; lower learning_rate "

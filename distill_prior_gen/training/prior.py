@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distill_prior_gen.checkpoint import FIRST_TOKEN_COUNTS
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
 from distill_prior_gen.models.prior import Prior
@@ -68,7 +69,7 @@ class TrainedPrior:
             "best_perplexity": self.perplexity,
             "code_perplexity": self.code_perplexity,
             "training_date": datetime.now(UTC).isoformat(),
-            "first_token_counts": self.first_token_counts,
+            FIRST_TOKEN_COUNTS: self.first_token_counts,
             "train_losses": self.fit.train_losses,
             "val_losses": self.fit.val_losses,
         }

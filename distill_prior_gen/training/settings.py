@@ -125,4 +125,6 @@ class PriorSettings(_Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.hidden_size % self.heads:
-            raise ValueError(f"heads must divide hidden_size ({self.hidden_size}), not {self.heads}")
+            raise ValueError(
+                f"heads must divide hidden_size ({self.hidden_size}), not {self.heads}"
+            )

@@ -32,6 +32,7 @@ DEAD_BELOW = 2
 LOW_USE = 0.3
 """A warning is given where a level uses a smaller share of its codes."""
 
+
 @dataclass(frozen=True, eq=False)
 class TrainedVQVAE:
     """A VQ-VAE and how its training went.
@@ -144,9 +145,7 @@ def reconstruct(vqvae: VQVAE, mel: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def reconstruction_error(
-    vqvae: VQVAE, dataset: Dataset, recordings: Sequence[Recording]
-) -> float:
+def reconstruction_error(vqvae: VQVAE, dataset: Dataset, recordings: Sequence[Recording]) -> float:
     """Mean absolute difference of the log-mels of recordings and those that come back."""
     device, total, chunks = next(vqvae.parameters()).device, 0.0, dataset.cut(recordings)
     for part in dataset.mel_batches(chunks):
