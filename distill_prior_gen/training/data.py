@@ -75,7 +75,10 @@ class Dataset:
         return int(self.chunk_duration * self.spectrogram.sample_rate)
 
     def cut(
-        self, recordings: Sequence[Recording], generator: torch.Generator | None = None
+        self,
+        recordings: Sequence[Recording],
+        generator: torch.Generator | None = None,
+        step: int | None = None,
     ) -> list[Tensor]:
         """Chunks that cover the recordings, but for silence, each at most `chunk_samples` long.
 
@@ -85,7 +88,8 @@ class Dataset:
         Args:
             recordings: to cut.
             generator: draws where to cut, and one of the `SPEEDS` for each recording; without
-                one, chunks lie end to end.
+                one, recordings are cut from their beginning.
+            step: samples from one chunk to the next; None lets them lie end to end.
         """
         length, chunks = self.chunk_samples, []
         for samples in (recording.samples for recording in recordings):
@@ -95,7 +99,7 @@ class Dataset:
                 speed = SPEEDS[int(torch.randint(len(SPEEDS), (), generator=generator))]
                 samples = resample(samples, *speed)
             last = max(0, len(samples) - length)
-            starts = range(-offset, last + length, length)
+            starts = range(-offset, last + length, step or length)
             pieces = [
                 samples[start : start + length]
                 for start in sorted({min(max(start, 0), last) for start in starts})

@@ -79,7 +79,8 @@ def draw_training(
         FileExistsError: if `path` exists and `overwrite` is False.
     """
     figure = Figure(figsize=(12, 9), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 2))
+    parts = figure.subfigures(2, 1, height_ratios=(1, 2), squeeze=False)
+    top, bottom = parts[:, 0]
     for axes, (name, fit) in zip(
         top.subplots(1, len(fits), squeeze=False)[0], fits.items(), strict=True
     ):
