@@ -73,7 +73,7 @@ def novelty(
     picture = output or model.with_name(f"{model.stem}-novelty.png")
     if not force:
         refuse_existing(picture)
-    config = GenerationConfig(duration=duration, temperature=temperature, seed=seed, quality="fast")
+    config = GenerationConfig(duration=duration, temperature=temperature, seed=seed)
     with progress_bar(sys.stderr.isatty()) as report:
         report(0.0, "Loading the model...")
         from distill_prior_gen.model import load_model

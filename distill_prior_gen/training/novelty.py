@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import GenerationConfig, Progress
-from distill_prior_gen.generation import generate_takes
+from distill_prior_gen.generation import lay_out, sample_codes
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.vqvae import encode
@@ -83,20 +83,24 @@ def measure_novelty(
     Args:
         dataset: all its recordings count, whether held out in training or not.
         takes: how many are made.
-        config: of the takes.
+        config: of the takes, which are those of its seed (0 if it has none) and the next.
     """
     progress(0.0, "Encoding the recordings...")
     step = max(1, dataset.chunk_samples // STEPS)
     codes, owners = [], []
-    for owner, recording in enumerate(dataset.recordings):
+    for index, recording in enumerate(dataset.recordings):
         chunks = dataset.cut([recording], step=step)
         codes.append(encode(model.vqvae, dataset, chunks))
-        owners += [owner] * len(chunks)
+        owners += [index] * len(chunks)
     known, owner = torch.cat(codes), torch.tensor(owners)
-    results = generate_takes(
-        model, config, takes, lambda share, text: progress(0.1 + 0.6 * share, text)
-    )
-    made = torch.cat([result.codes for result in results])
+    chunks_a_take = lay_out(model, config).chunks
+    made_codes = []
+    for take in range(takes):
+        progress(0.1 + 0.6 * take / takes, "Sampling...")
+        settings = replace(config, seed=(config.seed or 0) + take)
+        tokens = sample_codes(model, chunks_a_take, settings)
+        made_codes.append(tokens.unflatten(1, (-1, model.num_quantizers)))
+    made = torch.cat(made_codes)
     progress(0.7, "Comparing...")
     known_mels, made_mels = model.decode(known).cpu(), model.decode(made).cpu()
     nobody = torch.full((len(made),), -1)
