@@ -31,22 +31,23 @@ from distill_prior_gen.checkpoint import (
     replace_prior,
 )
 from distill_prior_gen.cli import cli
+from distill_prior_gen.config import no_progress
 from distill_prior_gen.training.data import Recording
-from distill_prior_gen.training.loop import Fit
+from distill_prior_gen.training.loop import Fit, fit
 from distill_prior_gen.training.prior import cross_entropy, memorizing
 from distill_prior_gen.training.vqvae import codebook_health, reconstruction_error
 
 from .models import SMALL, write_model
 
-VQVAE = VQVAESettings(codebook_size=16, levels=2, codebook_dim=16, epochs=8, batch_size=4)
-PRIOR = PriorSettings(hidden_size=32, layers=2, heads=2, epochs=8, batch_size=4)
+VQVAE = VQVAESettings(codebook_size=16, levels=2, codebook_dim=16, epochs=30, batch_size=4)
+PRIOR = PriorSettings(hidden_size=32, layers=2, heads=2, epochs=12, batch_size=4)
 
 
 def sound(index: int, seconds: float = 1.5, rate: int = 8000) -> np.ndarray:
     """A tone that decays, of a pitch of its own, over a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(index).normal(0, 0.01, len(time))
-    tone = np.sin(2 * np.pi * 200 * 1.25**index * time)
+    tone = np.sin(2 * np.pi * 200 * 1.5 ** (index % 4) * time)
     return (0.5 * tone * np.exp(-time) + noise).astype("float32")
 
 
@@ -175,10 +176,10 @@ def test_chunks_are_scaled_to_the_same_peak(dataset):
 
 
 def test_sizes_follow_the_number_of_recordings():
-    sizes = [VQVAESettings.for_files(n).codebook_size for n in (5, 20, 21, 100, 101, 500)]
-    assert sizes == [64, 64, 128, 128, 256, 256]
-    widths = [PriorSettings.for_files(n).hidden_size for n in (20, 21, 101)]
-    assert widths == sorted(widths)
+    sizes = [VQVAESettings.for_files(n).codebook_size for n in (5, 100, 101, 500)]
+    assert sizes == [64, 64, 256, 256]
+    widths = [PriorSettings.for_files(n).hidden_size for n in (5, 100, 101)]
+    assert widths == [128, 128, 512]
     assert VQVAESettings.for_files(20, codebook_size=32, levels=None).codebook_size == 32
 
 
@@ -201,7 +202,7 @@ def test_a_wrong_setting_is_named(settings, message):
 
 
 def test_training_lowers_the_losses(vqvae, prior, dataset):
-    assert vqvae.fit.val_loss < 0.5 * vqvae.fit.train_losses[0]
+    assert vqvae.fit.val_loss < 0.7 * vqvae.fit.train_losses[0]
     assert prior.perplexity < 0.7 * VQVAE.codebook_size
     assert prior.perplexity < prior.code_perplexity * 1.5
 
@@ -271,10 +272,24 @@ def test_training_stops_early_when_it_gets_no_better(vqvae, dataset):
     assert len(fit.val_losses) == fit.epoch + 2 < 60
 
 
-def test_a_loss_that_is_not_finite_says_what_to_lower(dataset):
-    broken = replace(dataset, training=[Recording("x", torch.full((8000,), math.inf))] * 4)
-    with pytest.raises(FloatingPointError, match=r"VQ-VAE is nan in epoch 1; lower learning_rate"):
-        train_vqvae(broken, VQVAE, "cpu")
+@pytest.mark.parametrize(
+    ("failure", "error", "message"),
+    [
+        (math.nan, FloatingPointError, r"loss of the net is nan in epoch 1; lower learning_rate"),
+        (RuntimeError("can't allocate memory"), MemoryError, r"lower batch_size \(4\)"),
+        (RuntimeError("something else"), RuntimeError, "something else"),
+    ],
+)
+def test_a_failed_training_says_what_to_lower(failure, error, message):
+    network = torch.nn.Linear(1, 1)
+
+    def loss(epoch, batch):
+        if isinstance(failure, Exception):
+            raise failure
+        return network(batch).sum() * failure
+
+    with pytest.raises(error, match=message):
+        fit(network, VQVAE, lambda epoch: [torch.ones(1)], loss, lambda e: 1.0, no_progress, "net")
 
 
 def test_what_progress_raises_ends_the_training(dataset):
@@ -296,9 +311,9 @@ def interrupt_after(epoch: int):
 
 
 def test_ctrl_c_keeps_the_best_so_far(vqvae, prior, dataset):
-    first = train_vqvae(dataset, VQVAE, "cpu", interrupt_after(4))
+    first = train_vqvae(dataset, VQVAE, "cpu", interrupt_after(10))
     assert first.fit.interrupted
-    assert first.fit.val_losses == vqvae.fit.val_losses[:4]
+    assert first.fit.val_losses == vqvae.fit.val_losses[:10]
     second = train_prior(vqvae.vqvae, dataset, PRIOR, "cpu", interrupt_after(3))
     assert second.fit.interrupted
     assert second.fit.val_losses == prior.fit.val_losses[:3]
@@ -326,7 +341,7 @@ def test_a_take_has_the_pitches_of_the_recordings(trained, folder):
 
     def bands(samples):
         power = SMALL.log_mel(torch.from_numpy(np.asarray(samples, "float32"))).expm1()
-        return (power.mean(dim=1) / power.sum()).numpy()
+        return (power.sum(dim=1) / power.sum()).numpy()
 
     recordings = np.concatenate([sound(index) for index in range(8)])
     noise = np.random.default_rng(0).normal(size=80_000)

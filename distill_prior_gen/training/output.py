@@ -98,7 +98,9 @@ def draw_training(
     for axes_row, mels, name in zip(rows, (mel, back), ("original", "reconstructed"), strict=True):
         axes_row[0].set_ylabel(f"{name}, mel band")
         for axes, image, wanted in zip(axes_row, mels, mel, strict=True):
-            axes.imshow(image, origin="lower", aspect="auto", vmin=0, vmax=float(wanted.max()))
+            axes.imshow(
+                image.numpy(), origin="lower", aspect="auto", vmin=0, vmax=float(wanted.max())
+            )
     for axes in rows[1]:
         axes.set_xlabel("frame")
     with atomic_write(path, overwrite) as partial:

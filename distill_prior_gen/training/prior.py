@@ -18,7 +18,7 @@ from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import Fit, fit, seeded
-from distill_prior_gen.training.settings import TIERS, PriorSettings
+from distill_prior_gen.training.settings import PriorSettings
 from distill_prior_gen.training.vqvae import codebook_health, encode
 
 PASSES = 16
@@ -29,8 +29,8 @@ ENOUGH_CHUNKS = 2000
 
 EMBEDDING_SCALE = 0.02
 
-MEMORIZED = (2.0, 3.0, 5.0)
-"""Validation perplexity below which a prior has learnt its recordings by heart, by tier."""
+MEMORIZED = {20: 2.0, 100: 3.0, math.inf: 5.0}
+"""Validation perplexity below which a prior has learnt so many recordings, at most, by heart."""
 
 PARTED = 3.0
 """Validation perplexity by that of the training at which they have parted ways."""
@@ -162,7 +162,7 @@ def memorizing(result: Fit, files: int) -> list[str]:
     """Warnings if a prior seems to have learnt its recordings by heart."""
     warnings = []
     perplexity = math.exp(result.val_loss)
-    limit = MEMORIZED[sum(files > most for most in TIERS)]
+    limit = next(limit for most, limit in MEMORIZED.items() if files <= most)
     if perplexity < limit:
         warnings.append(
             f"the prior has learnt the recordings by heart: its validation perplexity is "

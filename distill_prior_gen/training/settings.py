@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 LIMITS: dict[str, tuple[Any, Any]] = {
     "codebook_size": (2, 4096),
@@ -24,12 +24,12 @@ LIMITS: dict[str, tuple[Any, Any]] = {
 }
 """Smallest and largest value of each setting, both included."""
 
-TIERS = (20, 100)
-"""Most recordings of the small and of the middle tier."""
+LARGE = 100
+"""Networks are larger for more recordings than this."""
 
 
 class _Settings:
-    _tiers: tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
+    _large: ClassVar[dict[str, Any]]
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -46,8 +46,8 @@ class _Settings:
         Raises:
             ValueError: naming the field, its value and what it may be.
         """
-        tier = cls._tiers[sum(files > most for most in TIERS)]
-        return cls(**tier | {name: value for name, value in given.items() if value is not None})
+        sizes = cls._large if files > LARGE else {}
+        return cls(**sizes | {name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class VQVAESettings(_Settings):
         ValueError: naming the field, its value and what it may be.
     """
 
-    codebook_size: int = 128
+    codebook_size: int = 64
     levels: int = 3
     codebook_dim: int = 128
     dropout: float = 0.1
@@ -82,11 +82,7 @@ class VQVAESettings(_Settings):
     weight_decay: float = 0.01
     seed: int = 0
 
-    _tiers = (
-        {"codebook_size": 64},
-        {},
-        {"codebook_size": 256, "decay": 0.95, "batch_size": 32},
-    )
+    _large: ClassVar = {"codebook_size": 256, "decay": 0.95, "batch_size": 32}
 
 
 @dataclass(frozen=True)
@@ -105,22 +101,24 @@ class PriorSettings(_Settings):
         ValueError: naming the field, its value and what it may be.
     """
 
-    hidden_size: int = 256
-    layers: int = 4
+    hidden_size: int = 128
+    layers: int = 3
     heads: int = 4
-    dropout: float = 0.2
-    epochs: int = 30
+    dropout: float = 0.1
+    epochs: int = 40
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     patience: int = 8
     seed: int = 0
 
-    _tiers = (
-        {"hidden_size": 128, "layers": 3},
-        {},
-        {"hidden_size": 512, "layers": 6, "heads": 8, "dropout": 0.1, "batch_size": 32},
-    )
+    _large: ClassVar = {
+        "hidden_size": 512,
+        "layers": 6,
+        "heads": 8,
+        "batch_size": 32,
+        "learning_rate": 1e-3,
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
