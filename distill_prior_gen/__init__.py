@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from distill_prior_gen.model import PriorModel as PriorModel
     from distill_prior_gen.model import load_model as load_model
     from distill_prior_gen.sampling.filters import filter_logits as filter_logits
+    from distill_prior_gen.training.data import read_dataset as read_dataset
+    from distill_prior_gen.training.output import save_model as save_model
+    from distill_prior_gen.training.prior import train_prior as train_prior
+    from distill_prior_gen.training.settings import PriorSettings as PriorSettings
+    from distill_prior_gen.training.settings import VQVAESettings as VQVAESettings
+    from distill_prior_gen.training.vqvae import train_vqvae as train_vqvae
 
 __version__ = "0.1.0"
 
@@ -28,6 +34,8 @@ _MODULES = {
     "GenerationResult": "generation",
     "ModelFileError": "checkpoint",
     "PriorModel": "model",
+    "PriorSettings": "training.settings",
+    "VQVAESettings": "training.settings",
     "filter_logits": "sampling.filters",
     "generate": "generation",
     "generate_takes": "generation",
@@ -35,7 +43,11 @@ _MODULES = {
     "hookspec": "hookspecs",
     "invert_mel": "audio.vocoders",
     "load_model": "model",
+    "read_dataset": "training.data",
     "sample_codes": "generation",
+    "save_model": "training.output",
+    "train_prior": "training.prior",
+    "train_vqvae": "training.vqvae",
 }
 
 __all__ = ["__version__", *_MODULES]

@@ -14,12 +14,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import soundfile
 import torch
 from torch import Tensor, nn
 
 from distill_prior_gen.audio.joining import join_log_mels, overlap_add
-from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
+from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.audio.recordings import audio_files, read_mono
 from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
@@ -37,8 +37,6 @@ OVERLAP_S = 0.05
 RUNS = 5
 DECODED_S = 30
 """Seconds of decoded mels that vocoders are compared on."""
-
-AUDIO_SUFFIXES = ("wav", "flac", "ogg", "mp3", "aiff", "aif")
 
 
 class PlainPrior(nn.Module):
@@ -200,18 +198,7 @@ def read_recordings(folder: Path, sample_rate: int, seconds: float) -> list[Tens
     Raises:
         ValueError: if there is none.
     """
-    resample = import_torchaudio().functional.resample
-    recordings = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower().removeprefix(".") in AUDIO_SUFFIXES:
-            rate = soundfile.info(path).samplerate
-            audio, _ = soundfile.read(
-                path, frames=round(seconds * rate), dtype="float32", always_2d=True
-            )
-            recordings.append(resample(torch.from_numpy(audio.mean(axis=1)), rate, sample_rate))
-    if not recordings:
-        raise ValueError(f"{folder} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
-    return recordings
+    return [read_mono(path, sample_rate, seconds) for path in audio_files(folder)]
 
 
 class Stopwatch:

@@ -26,6 +26,10 @@ from distill_prior_gen.models.vqvae import VQVAE, grid_shape
 
 FORMAT = "distill_model"
 VERSION = 2
+FIRST_TOKEN_COUNTS = "first_token_counts"
+"""Key in ``prior_metadata`` of how often each code begins a chunk, a list of numbers."""
+
+MOST_COUNTED = 2**53
 CLUSTER_SIZE = "quantizer.rvq.layers.{}._codebook.cluster_size"
 
 
@@ -67,6 +71,17 @@ class Checkpoint:
     @property
     def name(self) -> str:
         return str(self.metadata.get("name") or self.path.stem)
+
+    @property
+    def first_token_counts(self) -> Tensor | None:
+        """How often each code begins a chunk, float32 ``[codebook_size]``, if the file says so."""
+        metadata = self.contents.get("prior_metadata")
+        counts = metadata.get(FIRST_TOKEN_COUNTS) if isinstance(metadata, dict) else None
+        if not isinstance(counts, list) or len(counts) != self.vqvae_shape["codebook_size"]:
+            return None
+        if not all(type(n) in (int, float) and 0 <= n < MOST_COUNTED for n in counts):
+            return None
+        return torch.tensor(counts, dtype=torch.float32) if any(counts) else None
 
     def build_vqvae(self) -> VQVAE:
         """The VQ-VAE with its weights, in float32 and evaluation mode.
@@ -341,13 +356,21 @@ def write_checkpoint(
     metadata: dict[str, Any] | None = None,
     prior_metadata: dict[str, Any] | None = None,
     overwrite: bool = False,
+    *,
+    training: dict[str, Any] | None = None,
+    health: dict[str, dict[str, float]] | None = None,
+    losses: dict[str, Any] | None = None,
 ) -> None:
     """Write a v2 model file, whole or not at all.
 
     Args:
         chunk_duration: of a chunk, in seconds.
-        metadata: ``name``, ``dataset_name`` and so on, see the file format.
+        metadata: ``name``, ``dataset_name`` and so on; the Distill app reads no other keys
+            than its own.
         prior_metadata: ``best_perplexity`` and so on.
+        training: settings that the VQ-VAE was trained with.
+        health: ``utilization``, ``perplexity`` and ``dead_codes`` of ``level_0`` and so on.
+        losses: of the VQ-VAE by epoch.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -355,6 +378,7 @@ def write_checkpoint(
     path = Path(path)
     rvq = vqvae.quantizer.rvq
     vqvae_config = {
+        **(training or {}),
         "codebook_dim": rvq.codebook_dim,
         "codebook_size": rvq.codebook_size,
         "num_quantizers": rvq.num_quantizers,
@@ -364,26 +388,47 @@ def write_checkpoint(
         "format": FORMAT,
         "version": VERSION,
         "model_type": "vqvae",
-        "model_state_dict": vqvae.state_dict(),
+        "model_state_dict": {name: t.cpu() for name, t in vqvae.state_dict().items()},
         "vqvae_config": vqvae_config,
         "spectrogram_config": asdict(spectrogram),
         "training_config": vqvae_config,
-        "codebook_health_snapshot": None,
-        "loss_curve_history": None,
+        "codebook_health_snapshot": health,
+        "loss_curve_history": losses,
         "metadata": {"name": path.stem, **(metadata or {})},
     }
     if prior is not None:
-        contents |= {
-            "has_prior": True,
-            "prior_state_dict": prior.state_dict(),
-            "prior_config": {
-                "hidden_size": prior.token_emb.embedding_dim,
-                "num_layers": len(prior.transformer),
-                "num_heads": prior.num_heads,
-                "seq_len": prior.seq_len,
-                "num_quantizers": prior.num_quantizers,
-            },
-            "prior_metadata": dict(prior_metadata or {}),
-        }
+        contents |= _prior_entries(prior, prior_metadata)
     with atomic_write(path, overwrite) as partial:
         torch.save(contents, partial)
+
+
+def replace_prior(
+    path: str | os.PathLike[str], prior: Prior, prior_metadata: dict[str, Any] | None = None
+) -> None:
+    """Put a prior into a v2 model file, in place of any that it has, and keep all else.
+
+    The file is replaced whole or not at all.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ModelFileError: if it cannot be used.
+    """
+    contents = read_checkpoint(path).contents | _prior_entries(prior, prior_metadata)
+    with atomic_write(Path(path), overwrite=True) as partial:
+        torch.save(contents, partial)
+
+
+def _prior_entries(prior: Prior, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "has_prior": True,
+        "prior_state_dict": {name: t.cpu() for name, t in prior.state_dict().items()},
+        "prior_config": {
+            "hidden_size": prior.token_emb.embedding_dim,
+            "num_layers": len(prior.transformer),
+            "num_heads": prior.num_heads,
+            "dropout": prior.drop.p,
+            "seq_len": prior.seq_len,
+            "num_quantizers": prior.num_quantizers,
+        },
+        "prior_metadata": dict(metadata or {}),
+    }

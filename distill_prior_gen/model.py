@@ -97,7 +97,12 @@ class PriorModel:
 
     @cached_property
     def first_token_weights(self) -> Tensor:
-        """How often each code of level 0 was used in training, float32 ``[codebook_size]``."""
+        """How often each code begins a chunk, float32 ``[codebook_size]``.
+
+        Where the file does not say it, how often each code of level 0 was used in training.
+        """
+        if (counts := self.checkpoint.first_token_counts) is not None:
+            return counts
         weights = self.vqvae.state_dict()[CLUSTER_SIZE.format(0)][0].cpu().clamp(min=0)
         return weights if weights.any() else torch.ones_like(weights)
 
@@ -132,11 +137,11 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
             raise ModelFileError(f"{path} is truncated or corrupt; copy or export the model again")
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    target = _device(device)
+    target = find_device(device)
     return PriorModel(vqvae.to(target), prior.to(target), checkpoint, target, sha256)
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -45,7 +45,7 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     message = " ".join(str(error).split())
-    expected = (ValueError, ArithmeticError, ImportError, OSError)
+    expected = (ValueError, ArithmeticError, ImportError, MemoryError, OSError)
     return message if isinstance(error, expected) else f"{type(error).__name__}: {message}"
 
 
