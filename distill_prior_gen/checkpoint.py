@@ -110,7 +110,7 @@ class Checkpoint:
 
 def no_prior(path: Path) -> str:
     return (
-        f"{path} has no prior to sample from; train one with 'distill train-prior {path} DATASET'"
+        f"{path} has no prior to sample from; train one with 'distill-prior train-prior {path} FOLDER'"
     )
 
 

@@ -162,7 +162,7 @@ def test_newer_versions_ask_for_an_update(altered):
 
 def test_a_model_without_a_prior_says_how_to_train_one(tmp_path):
     path = write_model(tmp_path / "model.distill", with_prior=False)
-    assert f"distill train-prior {path} DATASET" in refusal(path)
+    assert f"distill-prior train-prior {path} FOLDER" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_files_of_the_distill_app():
     assert (model.num_quantizers, model.codebook_size) == (3, 64)
     assert (model.sample_rate, model.chunk_samples) == (48_000, 48_000)
     assert "distill generate" in refusal(FIXTURES / "core_v1.distill")
-    assert "distill train-prior" in refusal(FIXTURES / "core_v2_no_prior.distill")
+    assert "distill-prior train-prior" in refusal(FIXTURES / "core_v2_no_prior.distill")
     description = describe_model(FIXTURES / "core_v2_tabla.distill")
     assert description["prior"]["perplexity"] == pytest.approx(3.02, abs=0.01)
     assert [level["dead_codes"] for level in description["codebook"]["health"]] == [43, 58, 55]
