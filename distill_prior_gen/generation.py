@@ -37,7 +37,8 @@ class GenerationResult:
             ``join="crossfade"``, chunk after chunk).
         boundaries: samples at which one chunk is half faded into the next.
         gain: what the waveform was multiplied with to stay within -1 and 1, mostly 1.
-        timings: seconds for ``sample``, ``decode`` and ``invert``, of all takes of the call.
+        timings: seconds for ``sample``, ``decode`` and ``invert``, of this take and those of
+            the same call before it.
     """
 
     audio: np.ndarray
@@ -64,7 +65,7 @@ def generate(
     model: PriorModel, config: GenerationConfig | None = None, progress: Progress | None = None
 ) -> GenerationResult:
     """Make one take; see `generate_takes`."""
-    return generate_takes(model, config, 1, progress)[0]
+    return next(generate_takes(model, config, 1, progress))
 
 
 def generate_takes(
@@ -72,8 +73,10 @@ def generate_takes(
     config: GenerationConfig | None = None,
     count: int = 1,
     progress: Progress | None = None,
-) -> list[GenerationResult]:
+) -> Iterator[GenerationResult]:
     """Make takes of ``round(duration * sample_rate)`` samples, all sampled in one batch.
+
+    Yields each as soon as it is finished.
 
     Args:
         model: from `load_model`.
@@ -111,7 +114,6 @@ def generate_takes(
         ).unflatten(0, (count, chunks))
     with _timed(timings, "decode"):
         mels = model.decode(codes.flatten(0, 1)).unflatten(0, (count, chunks))
-    results = []
     for take, settings in enumerate(configs):
 
         def report(share: float, text: str, take: int = take) -> None:
@@ -129,20 +131,17 @@ def generate_takes(
         peak = float(samples.abs().max())
         gain = 1 / peak if peak > 1 else 1.0
         audio = (samples / max(peak, 1.0)).numpy()
-        results.append(
-            GenerationResult(
-                audio=audio,
-                sample_rate=model.sample_rate,
-                config=settings,
-                codes=codes[take],
-                mel=mel,
-                boundaries=layout.boundaries,
-                gain=gain,
-                timings=timings,
-            )
+        report(1.0, "Done")
+        yield GenerationResult(
+            audio=audio,
+            sample_rate=model.sample_rate,
+            config=settings,
+            codes=codes[take],
+            mel=mel,
+            boundaries=layout.boundaries,
+            gain=gain,
+            timings=dict(timings),
         )
-    progress(1.0, "Done")
-    return results
 
 
 def sample_codes(

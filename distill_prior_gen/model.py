@@ -21,6 +21,23 @@ DECODED_AT_ONCE = 64
 """Chunks in a decoder batch, which needs about 2 MB a chunk at the default size."""
 
 
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model a take was made with.
+
+    Attributes:
+        name: of the model.
+        model_id: that the app gave it, or "".
+        path: of the file.
+        sha256: of the file.
+    """
+
+    name: str
+    model_id: str
+    path: Path
+    sha256: str
+
+
 @dataclass(frozen=True, eq=False)
 class PriorModel:
     """The two networks of a model file, and what they were made for.
@@ -48,8 +65,9 @@ class PriorModel:
         return self.checkpoint.name
 
     @property
-    def model_id(self) -> str:
-        return str(self.checkpoint.metadata.get("model_id", ""))
+    def identity(self) -> ModelIdentity:
+        model_id = str(self.checkpoint.metadata.get("model_id", ""))
+        return ModelIdentity(self.name, model_id, self.path, self.sha256)
 
     @property
     def spectrogram(self) -> SpectrogramSettings:

@@ -11,7 +11,7 @@ from distill_prior_gen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from distill_prior_gen.audio.vocoders import Vocoder
-    from distill_prior_gen.plugins import RegisterTab
+    from distill_prior_gen.plugins import RegisterTab, TabContext
     from distill_prior_gen.sampling.autoregressive import PriorSampler
 
 
@@ -32,9 +32,12 @@ def distill_register_commands(cli: click.Group) -> None:
 
 @hookimpl
 def distill_register_tabs(register: RegisterTab) -> None:
-    from distill_prior_gen.ui.tab import build_tab
+    def build(context: TabContext) -> None:
+        from distill_prior_gen.ui.tab import build_tab
 
-    register("prior", "Prior", build_tab)
+        build_tab(context)
+
+    register("prior", "Prior", build)
 
 
 @hookimpl

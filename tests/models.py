@@ -19,6 +19,7 @@ SMALL = SpectrogramSettings(sample_rate=8000, n_fft=256, hop_length=64, n_mels=3
 def write_model(
     path: Path,
     *,
+    name: str = "small",
     spectrogram: SpectrogramSettings = SMALL,
     chunk_duration: float = 0.5,
     codebook_dim: int = 8,
@@ -54,7 +55,7 @@ def write_model(
         prior if with_prior else None,
         spectrogram,
         chunk_duration,
-        metadata={"name": "small", "dataset_name": "noise", "model_id": "1234"},
+        metadata={"name": name, "dataset_name": "noise", "model_id": "1234"},
         prior_metadata={"best_perplexity": 4.5, "epochs_trained": 3},
         overwrite=True,
     )

@@ -44,7 +44,7 @@ def sine() -> GenerationResult:
 )
 def test_every_format_keeps_the_sound(sine, model, tmp_path, form, depth, subtype, error):
     path = tmp_path / f"take.{form}"
-    write_take(sine, model, path, ExportConfig(form, bit_depth=depth))
+    write_take(sine, model.identity, path, ExportConfig(form, bit_depth=depth))
     info = soundfile.info(path)
     assert (info.format, info.subtype) == (form.upper(), subtype)
     assert (info.samplerate, info.channels) == (RATE, 1)
@@ -60,7 +60,7 @@ def test_every_format_keeps_the_sound(sine, model, tmp_path, form, depth, subtyp
 @pytest.mark.parametrize("form", ["wav", "flac", "ogg", "mp3"])
 def test_tags_say_where_a_take_comes_from(sine, model, tmp_path, form):
     path = tmp_path / f"take.{form}"
-    write_take(sine, model, path, ExportConfig(form), tags={"album": "Found sounds"})
+    write_take(sine, model.identity, path, ExportConfig(form), tags={"album": "Found sounds"})
     with soundfile.SoundFile(path) as file:
         assert file.artist == "Distill"
         assert file.title == "small 12"
@@ -74,7 +74,7 @@ def test_tags_say_where_a_take_comes_from(sine, model, tmp_path, form):
 def test_the_sample_rate_is_really_changed(sine, model, tmp_path, rate):
     path = tmp_path / "take.wav"
     sine.audio[-1] = 0
-    write_take(sine, model, path, ExportConfig(sample_rate=rate, bit_depth=32))
+    write_take(sine, model.identity, path, ExportConfig(sample_rate=rate, bit_depth=32))
     audio, read_rate = soundfile.read(path)
     assert read_rate == rate
     assert len(audio) == rate // 2
@@ -85,7 +85,9 @@ def test_the_sample_rate_is_really_changed(sine, model, tmp_path, rate):
 
 def test_resampling_does_not_clip(sine, model, tmp_path):
     sine.audio[:] = np.sign(sine.audio)
-    written = write_take(sine, model, tmp_path / "square.wav", ExportConfig(sample_rate=44_100))
+    written = write_take(
+        sine, model.identity, tmp_path / "square.wav", ExportConfig(sample_rate=44_100)
+    )
     audio, _ = soundfile.read(tmp_path / "square.wav")
     assert written["gain"] < 1
     assert np.abs(audio).max() == pytest.approx(1, abs=1e-6)
@@ -94,7 +96,7 @@ def test_resampling_does_not_clip(sine, model, tmp_path):
 def test_the_sidecar_holds_all_that_makes_the_take_again(model, tmp_path):
     config = GenerationConfig(duration=1.5, temperature=0.8, top_k=5, seed=21)
     result = generate(model, config)
-    write_take(result, model, tmp_path / "take.wav", ExportConfig(bit_depth=32))
+    write_take(result, model.identity, tmp_path / "take.wav", ExportConfig(bit_depth=32))
     sidecar = json.loads((tmp_path / "take.json").read_text())
     assert sidecar["version"] == distill_prior_gen.__version__
     assert sidecar["model"] == {
@@ -116,10 +118,10 @@ def test_the_sidecar_holds_all_that_makes_the_take_again(model, tmp_path):
 def test_nothing_is_overwritten_unless_asked(sine, model, tmp_path, taken):
     (tmp_path / taken).write_text("mine")
     with pytest.raises(FileExistsError, match=taken):
-        write_take(sine, model, tmp_path / "take.wav", ExportConfig())
+        write_take(sine, model.identity, tmp_path / "take.wav", ExportConfig())
     assert [path.name for path in tmp_path.iterdir()] == [taken]
     assert (tmp_path / taken).read_text() == "mine"
-    write_take(sine, model, tmp_path / "take.wav", ExportConfig(), overwrite=True)
+    write_take(sine, model.identity, tmp_path / "take.wav", ExportConfig(), overwrite=True)
     assert soundfile.info(tmp_path / "take.wav").frames == RATE // 2
 
 
@@ -152,7 +154,7 @@ result = generate(model, GenerationConfig(seed=0))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    write_take(result, model, Path(sys.argv[2]), ExportConfig())
+    write_take(result, model.identity, Path(sys.argv[2]), ExportConfig())
 except OSError as error:
     print(error)
 """

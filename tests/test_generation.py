@@ -61,7 +61,7 @@ def test_a_longer_take_begins_with_the_same_chunks(model):
 @pytest.mark.parametrize("join", JOINS)
 def test_takes_of_one_call_are_the_takes_of_single_calls(model, join):
     config = GenerationConfig(duration=1.5, seed=8, join=join)
-    together = generate_takes(model, config, 3)
+    together = list(generate_takes(model, config, 3))
     assert [take.seed for take in together] == [8, 9, 10]
     for take in together:
         alone = generate(model, take.config)

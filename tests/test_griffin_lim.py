@@ -221,7 +221,7 @@ def test_work_can_be_stopped():
 def test_seams_of_chunks_joined_as_spectra_are_not_heard(tabla, overlap):
     model = load_model(tabla, "cpu")
     config = GenerationConfig(duration=30, seed=0, overlap=overlap, quality="fast")
-    takes = generate_takes(model, config, 7)
+    takes = list(generate_takes(model, config, 7))
     boundaries = takes[0].boundaries[:-1]
     assert 7 * len(boundaries) >= 200
     energy, step = seam_ratios([take.audio for take in takes], model.sample_rate, boundaries)

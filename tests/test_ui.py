@@ -1,24 +1,47 @@
-"""The Prior tab, through the endpoints of an app that is really served."""
+"""The Prior tab through the endpoints of an app that is really served, and its command."""
 
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import wave
+from pathlib import Path
 
+import gradio as gr
+import httpx
+import numpy as np
 import pytest
-from gradio_client import Client
+import soundfile
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.plugins import TabContext
 from distill_prior_gen.ui.app import create_app
-from distill_prior_gen.ui.library import loaded_model, playable_models
+from distill_prior_gen.ui.library import find_models, loaded_model
+from distill_prior_gen.ui.pictures import draw_take, pixels
+from distill_prior_gen.ui.tab import SETTINGS, Actions
+from distill_prior_gen.ui.takes import KEPT, Session
 
 from .models import write_model
 
-SETTINGS = {"temperature": 0.8, "top_p": 0.9, "top_k": 5, "duration": 2, "seed": "7"}
+VALUES = {
+    "model": "small.distill",
+    "temperature": 0.8,
+    "top_p": 0.9,
+    "top_k": 5,
+    "duration": 2,
+    "seed": "7",
+    "overlap": 50,
+    "join": "spectral",
+    "sampler": "autoregressive",
+    "vocoder": "mel-griffin-lim",
+    "quality": "fast",
+    "count": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,126 +57,361 @@ def folder(tmp_path_factory, model_path):
 
 
 @pytest.fixture(scope="module")
-def client(folder):
-    context = TabContext((folder / "models",), folder / "takes", device="cpu")
+def context(folder):
+    return TabContext((folder / "models",), folder / "takes", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def url(context):
     app = create_app(context)
-    _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, inbrowser=False)
-    yield Client(url, verbose=False)
+    limit = 16 * 2**20
+    _, url, _ = app.launch(
+        prevent_thread_lock=True, quiet=True, inbrowser=False, max_file_size=limit
+    )
+    yield url
     app.close()
 
 
-def make(client, path, **settings):
-    return client.predict(
-        *{"path": str(path), **SETTINGS, **settings}.values(), api_name="/generate_prior_take"
-    )
+@pytest.fixture
+def client(url):
+    return Client(url, verbose=False)
 
 
-def test_a_take_is_played_and_saved_with_its_sidecar(client, folder):
-    played, report = make(client, folder / "models" / "small.distill")
+def make(client, **values):
+    return client.predict(*(VALUES | values).values(), api_name="/generate_prior_take")
+
+
+def export(client, number=1, form="wav", rate=0, depth=24, tags=("", "", "")):
+    return client.predict(number, form, rate, depth, *tags, api_name="/export_prior_take")
+
+
+def test_a_take_is_served_with_its_seed_settings_and_command(client, folder, tmp_path, run_command):
+    played, words, command, *_ = make(client)
     with wave.open(played) as file:
         assert (file.getframerate(), file.getnframes()) == (8_000, 16_000)
-    assert "Seed **7**" in report
+    assert "**Seed 7**, 2 s of sound in " in words
+    assert "Temperature 0.8, top-p 0.9, top-k 5, overlap 50 ms" in words
+    words = shlex.split(command)
+    assert words[:3] == ["distill-prior", "sample", str(folder / "models" / "small.distill")]
+    run_command(*words[1:], "-o", "same.wav", "--bit-depth", "32")
+    again, _ = soundfile.read(tmp_path / "same.wav")
+    heard, _ = soundfile.read(played)
+    assert np.abs(heard - again).max() < 2 / 32768
+
+
+@pytest.fixture
+def run_command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        command = [sys.executable, "-m", "distill_prior_gen", *words]
+        subprocess.run(command, check=True, capture_output=True)
+
+    return run
+
+
+def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, folder):
+    make(client)
+    download, text = export(client, tags=("Rain", "Me", "Found sounds"))
+    files = [Path(file) for file in download["value"]]
     saved = folder / "takes" / "small-7.wav"
-    assert str(saved) in report
-    assert saved.exists()
-    sidecar = json.loads(saved.with_suffix(".json").read_text())
-    assert sidecar["config"]["temperature"] == 0.8
-    assert sidecar["config"]["top_k"] == 5
+    assert str(saved) in text
+    assert files[0].read_bytes() == saved.read_bytes()
+    assert files[1].read_bytes() == saved.with_suffix(".json").read_bytes()
+    assert json.loads(saved.with_suffix(".json").read_text())["config"]["top_k"] == 5
+    with soundfile.SoundFile(saved) as file:
+        assert (file.title, file.artist, file.album) == ("Rain", "Me", "Found sounds")
+        assert file.subtype == "PCM_24"
 
-    make(client, folder / "models" / "small.distill")
+    before = saved.read_bytes()
+    export(client)
     assert (folder / "takes" / "small-7-2.wav").exists()
+    assert saved.read_bytes() == before
+
+    export(client, form="flac", rate=44_100, depth=16)
+    info = soundfile.info(next((folder / "takes").glob("small-7-*.flac")))
+    assert (info.samplerate, info.subtype, info.frames) == (44_100, "PCM_16", 88_200)
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "values",
     [
-        ({"duration": 10**9}, "duration must be from 1.0 to 30.0|greater than maximum value 30"),
-        ({"top_k": -1}, "top_k must be from 0 to 512|less than minimum value 0"),
-        ({"temperature": 0}, "temperature must be from 0.1 to 2.0|less than minimum value 0.1"),
-        ({"seed": "pi"}, "seed must be a whole number or empty, not 'pi'"),
-        ({"seed": "-1"}, "seed must be"),
+        {"duration": 1e9},
+        {"duration": None},
+        {"top_k": -1},
+        {"top_k": 1.5},
+        {"top_k": "many"},
+        {"temperature": 0},
+        {"top_p": [0.9]},
+        {"seed": "pi"},
+        {"seed": "-1"},
+        {"seed": "9" * 5000},
+        {"overlap": 1e300},
+        {"join": "glue"},
+        {"sampler": "theremin"},
+        {"vocoder": "os.system"},
+        {"quality": None},
+        {"count": 9},
+        {"count": 0},
+        {"model": None},
+        {"model": "models/small.distill"},
+        {"model": "../elsewhere.distill"},
+        {"model": "no_prior.distill"},
+        {"model": "broken.distill"},
+        {"model": "/etc/passwd"},
+        {"model": ["small.distill"]},
     ],
+    ids=str,
 )
-def test_settings_are_checked_on_the_server(client, folder, settings, message):
-    before = sorted((folder / "takes").iterdir()) if (folder / "takes").exists() else []
-    with pytest.raises(AppError, match=message):
-        make(client, folder / "models" / "small.distill", **settings)
-    after = sorted((folder / "takes").iterdir()) if (folder / "takes").exists() else []
-    assert after == before
+def test_hostile_values_are_refused_and_the_server_goes_on(client, folder, values):
+    with pytest.raises(AppError):
+        make(client, **values)
+    played, *_ = make(client, duration=1)
+    assert soundfile.info(played).frames == 8_000
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-0.0"])
+@pytest.mark.parametrize("field", ["temperature", "top_p", "top_k", "duration", "overlap", "count"])
+def test_numbers_that_are_none_are_refused(url, field, number):
+    """Which JSON does not know, but Python's parser takes."""
+    values = json.dumps({"data": list((VALUES | {field: "here"}).values())})
+    call = f"{url}gradio_api/call/generate_prior_take"
+    data = values.replace('"here"', number)
+    posted = httpx.post(call, content=data, headers={"Content-Type": "application/json"})
+    if (field, number) in {("top_p", "-0.0"), ("top_k", "-0.0"), ("overlap", "-0.0")}:
+        assert posted.status_code == 200  # nought after all
+    elif posted.status_code == 200:
+        assert "event: error" in httpx.get(f"{call}/{posted.json()['event_id']}", timeout=60).text
 
 
 @pytest.mark.parametrize(
-    "name",
+    "values",
     [
-        "elsewhere.distill",
-        "models/../elsewhere.distill",
-        "models/no_prior.distill",
-        "models/broken.distill",
+        {"number": 2},
+        {"number": "1"},
+        {"form": "../../etc"},
+        {"form": "exe"},
+        {"rate": 10**9},
+        {"depth": 64},
+        {"form": "flac", "depth": 32},
     ],
+    ids=str,
 )
-def test_only_models_of_the_list_can_be_loaded(client, folder, name):
-    with pytest.raises(AppError, match="list"):
-        make(client, f"{folder}/{name}")
+def test_hostile_exports_write_nothing(client, folder, values):
+    make(client, duration=1)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(AppError):
+        export(client, **values)
+    assert sorted(folder.rglob("*")) == before
 
 
-def test_models_are_listed_newest_first_with_dataset_and_perplexity(folder):
+def test_tags_from_the_page_cannot_name_a_path(client, folder):
+    make(client, duration=1, seed="99")
+    export(client, tags=("../../x", "a" * 100_000, "\x00"))
+    assert (folder / "takes" / "small-99.wav").exists()
+
+
+def test_an_upload_can_be_played_by_its_session_alone(client, url, folder):
+    upload = handle_file(folder / "elsewhere.distill")
+    client.predict(upload, api_name="/upload_prior_model")
+    make(client, model="elsewhere.distill (uploaded)", duration=1)
+    with pytest.raises(AppError):
+        make(Client(url, verbose=False), model="elsewhere.distill (uploaded)", duration=1)
+
+
+def test_uploads_that_are_no_models_are_refused(client, folder, tmp_path):
+    text = tmp_path / "song.distill"
+    text.write_text("la la la")
+    with pytest.raises(AppError, match=r"song\.distill is not a \.distill model"):
+        client.predict(handle_file(text), api_name="/upload_prior_model")
+    named = shutil.copy(folder / "elsewhere.distill", tmp_path / "model.wav")
+    with pytest.raises(AppError):
+        client.predict(handle_file(named), api_name="/upload_prior_model")
+    no_prior = folder / "models" / "no_prior.distill"
+    with pytest.raises(AppError, match="no prior"):
+        client.predict(handle_file(no_prior), api_name="/upload_prior_model")
+    with pytest.raises((AppError, ValueError)):
+        client.predict({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
+                       api_name="/upload_prior_model")  # fmt: skip
+
+
+def test_an_upload_that_is_too_large_is_refused(url, client):
+    answer = httpx.post(f"{url}gradio_api/upload", files={"files": b"0" * 2**25}, timeout=60)
+    assert answer.status_code == 413
+    make(client, duration=1)
+
+
+def test_takes_that_were_finished_stay_when_the_rest_is_cancelled(context):
+    actions, session = Actions(context), Session()
+
+    def progress(share, desc):
+        if session.takes:
+            actions.stop("me")
+
+    values = [VALUES[name] for name in SETTINGS]
+    values[SETTINGS.index("duration")] = 30
+    actions.make("small.distill", values, 8, session, "me", progress)
+    assert 1 <= len(session.takes) < 8
+    made = len(session.takes)
+    actions.make("small.distill", values, 1, session, "me", lambda share, desc: None)
+    assert list(session.takes) == list(range(1, made + 2))
+
+
+def test_a_failure_half_way_leaves_no_take(context):
+    actions, session = Actions(context), Session()
+    values = [VALUES[name] for name in SETTINGS]
+    values[SETTINGS.index("duration")] = 30
+
+    def progress(share, desc):
+        if share > 0:
+            raise FloatingPointError("the prior gave up")
+
+    with pytest.raises(gr.Error, match="the prior gave up"):
+        actions.make("small.distill", values, 1, session, "me", progress)
+    assert session.takes == {}
+
+
+def test_a_session_keeps_so_many_takes(context):
+    actions, session = Actions(context), Session()
+    values = [VALUES[name] for name in SETTINGS]
+    values[SETTINGS.index("duration")] = 1
+    for _ in range(3):
+        actions.make("small.distill", values, 8, session, "me", lambda share, desc: None)
+    assert list(session.takes) == list(range(24 - KEPT + 1, 25))
+    assert [take.result.seed for take in session.takes.values()][-1] == 14
+
+
+def test_models_are_listed_newest_first_and_the_unplayable_last_with_the_reason(folder):
     newer = write_model(folder / "models" / "newer.distill")
     os.utime(newer, (2e9, 2e9))
     try:
-        models = playable_models([folder / "models", folder / "nowhere"])
+        models = find_models([folder / "models", folder / "nowhere", folder])
     finally:
         newer.unlink()
-    assert list(models) == [str(newer), str(folder / "models" / "small.distill")]
-    assert models[str(newer)] == "small, noise, perplexity 4.5"
+    assert next(iter(models)) == "newer.distill"
+    assert models["newer.distill"].label == "small, noise, perplexity 4.5"
+    assert [entry.reason is None for entry in models.values()] == [True] * 3 + [False] * 2
+    assert "distill train-prior" in models["no_prior.distill"].reason
+    assert "not a .distill model" in models["broken.distill"].reason
+    assert str(folder) not in models["broken.distill"].reason
+
+
+def test_models_of_the_same_name_in_two_folders_are_both_listed(tmp_path, model_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shutil.copy(model_path, tmp_path / name / "same.distill")
+    models = find_models([tmp_path / "one", tmp_path / "two"])
+    assert sorted(models) == ["same.distill", "same.distill (2)"]
+    assert len({entry.path for entry in models.values()}) == 2
 
 
 def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):
-    path = str(write_model(tmp_path / "model.distill"))
+    path = write_model(tmp_path / "model.distill")
     first = loaded_model(path, "cpu")
     assert loaded_model(path, "cpu") is first
     write_model(tmp_path / "model.distill", seed=1)
     assert loaded_model(path, "cpu") is not first
 
 
-def test_without_models_the_page_says_where_they_are_looked_for(tmp_path):
-    """As the page asks for it when it is loaded."""
-    app = create_app(TabContext((tmp_path / "none",), tmp_path))
-    (load,) = [fn for fn in app.fns.values() if fn.name == "find_models"]
-    dropdown, message = load.fn()
-    assert dropdown.value is None
-    assert str(tmp_path / "none") in message
-    assert "distill train-prior" in message
+def test_the_picture_shows_the_codes_where_they_sound(model):
+    """Each code of the take is a rectangle of one colour in its chunk and row."""
+    result = generate(model, GenerationConfig(duration=2, seed=3, overlap=0))
+    figure = draw_take(result, model.spectrogram, model.grid)
+    picture = pixels(figure)
+    panel = figure.axes[1]
+    scale = panel.images[0].norm
+    step = result.boundaries[0] / result.sample_rate
+    height, width = model.grid
+    maps = result.codes[:, :, 0].unflatten(1, model.grid)
+    for chunk in range(3):
+        for row in range(height):
+            for column in range(width):
+                x = step * (chunk + (column + 0.5) / width)
+                right, up = panel.transData.transform((x, row + 0.5))
+                colour = picture[round(picture.shape[0] - up), round(right)]
+                code = int(maps[chunk, row, column])
+                expected = np.array(panel.images[0].cmap(scale(code))) * 255
+                assert np.abs(colour - expected).max() <= 2
+    assert picture[0, 0, 3] == 0
 
 
-def test_the_command_serves_the_page_and_warns_of_an_open_host(tmp_path):
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "distill_prior_gen",
-            "ui",
-            "--no-open",
-            "--host",
-            "0.0.0.0",
-            "--models",
-            ".",
-        ],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+def test_a_command_line_names_every_setting_that_is_not_the_default(context, folder):
+    actions, session = Actions(context), Session()
+    values = [1.25, 0.5, 3, 12.5, "5", 20, "crossfade", "autoregressive", "torchaudio", "best"]
+    actions.make("small.distill", values, 1, session, None, lambda share, desc: None)
+    path = shlex.quote(str(folder / "models" / "small.distill"))
+    assert session.takes[1].command() == (
+        f"distill-prior sample {path} -t 1.25 --top-p 0.5 --top-k 3 -d 12.5 --overlap 20 "
+        "--join crossfade --vocoder torchaudio --quality best -s 5"
     )
-    seen = ""
-    try:
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Runs ``distill-prior ui``; gives its address and what it said so far."""
+    processes = []
+
+    def start(*options, **variables):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "distill_prior_gen", "ui", "--no-open", *options],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **variables},
+        )
+        processes.append(process)
+        said = ""
         for line in process.stdout:
-            seen += line
-            if found := re.search(r"http://0\.0\.0\.0:(\d+)", line):
-                break
-        assert found, seen
-        assert "Anyone who reaches 0.0.0.0 can use this page" in seen
-        served = Client(f"http://127.0.0.1:{found[1]}", verbose=False)
-        assert "/generate_prior_take" in served.view_api(return_format="dict")["named_endpoints"]
-    finally:
+            said += line
+            if found := re.search(r"http://[^:]*:(\d+)", line):
+                return f"http://127.0.0.1:{found[1]}", said
+        raise AssertionError(said)
+
+    yield start
+    for process in processes:
         process.terminate()
         process.wait(20)
+
+
+def test_the_command_serves_the_page_and_warns_of_an_open_host(serve, tmp_path):
+    url, said = serve("--host", "0.0.0.0", "--models", ".")
+    assert "Anyone who reaches 0.0.0.0 can use this page; it has no password." in said
+    served = Client(url, verbose=False)
+    assert "/generate_prior_take" in served.view_api(return_format="dict")["named_endpoints"]
+
+
+def test_a_password_keeps_others_out(serve, tmp_path, model_path):
+    shutil.copy(model_path, tmp_path / "small.distill")
+    url, said = serve("--auth", "me:secret", "--host", "0.0.0.0", DISTILL_MODELS_DIR=str(tmp_path))
+    assert "no password" not in said
+    assert httpx.get(f"{url}/config", timeout=60).status_code == 401
+    with pytest.raises(Exception, match="login"):
+        Client(url, auth=("me", "guess"), verbose=False)
+    played, *_ = make(Client(url, auth=("me", "secret"), verbose=False), duration=1)
+    assert soundfile.info(played).frames == 8_000
+
+
+@pytest.mark.parametrize("auth", ["me", "me:", ":secret"])
+def test_a_user_needs_a_password(auth):
+    command = [sys.executable, "-m", "distill_prior_gen", "ui", "--auth", auth]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "must be USER:PASSWORD" in result.stderr
+
+
+def test_two_sessions_do_not_share_takes(url):
+    first, second = Client(url, verbose=False), Client(url, verbose=False)
+    make(first, duration=1)
+    with pytest.raises(AppError):
+        export(second)
+
+
+def test_takes_of_one_click_have_seeds_in_a_row(context, folder):
+    actions, session = Actions(context), Session()
+    values = [VALUES[name] for name in SETTINGS]
+    actions.make("small.distill", values, 3, session, None, lambda share, desc: None)
+    assert [take.result.seed for take in session.takes.values()] == [7, 8, 9]
+    model = load_model(folder / "models" / "small.distill", "cpu")
+    alone = generate(model, session.takes[2].result.config)
+    assert alone.codes.equal(session.takes[2].result.codes)

@@ -15,7 +15,7 @@ from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.audio.mel import import_torchaudio
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.generation import GenerationResult
-from distill_prior_gen.model import PriorModel
+from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.paths import existing, sidecar_path
 
 SUBTYPES: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
@@ -35,7 +35,7 @@ BLOCK = 65_536
 
 def write_take(
     result: GenerationResult,
-    model: PriorModel,
+    model: ModelIdentity,
     path: Path,
     export: ExportConfig,
     tags: dict[str, str] | None = None,

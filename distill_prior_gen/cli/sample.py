@@ -193,12 +193,11 @@ def sample(
 
         loaded = load_model(model, device)
         load_time = time.perf_counter() - start
-        results = generate_takes(loaded, config, count, report)
         takes = []
-        for index, result in enumerate(results):
+        for index, result in enumerate(generate_takes(loaded, config, count, report)):
             path = paths[index] if paths else free_path(output, loaded.name, result.seed, export)
             path.parent.mkdir(parents=True, exist_ok=True)
-            written = write_take(result, loaded, path, export, overwrite=force)
+            written = write_take(result, loaded.identity, path, export, overwrite=force)
             timings = {"load": load_time, **result.timings}
             timings = {stage: round(seconds, 3) for stage, seconds in timings.items()}
             takes.append({"path": str(path), **written, "timings": timings})
@@ -211,7 +210,7 @@ def sample(
         for take in takes:
             click.echo(take["path"])
     if show:
-        seeds = ", ".join(str(result.seed) for result in results)
+        seeds = ", ".join(str(take["seed"]) for take in takes)
         notes.append(f"seed {seeds}; {count * config.duration:g} s in {elapsed:.1f} s")
     for note in notes:
         click.echo(note, err=True)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 import click
+
+
+def _user_and_password(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, str] | None:
+    user, _, password = (value or "").partition(":")
+    if value is not None and not (user and password):
+        raise click.BadParameter("must be USER:PASSWORD")
+    return (user, password) if value else None
 
 
 @click.command()
@@ -14,18 +24,25 @@ import click
     "folders",
     type=click.Path(file_okay=False, path_type=Path),
     multiple=True,
-    help="Folder with models; may be given several times.  "
-    "[default: $DISTILL_MODELS_DIR, else ./data/models]",
+    help="Folder with models; may be given several times.  [default: $DISTILL_MODELS_DIR, else "
+    "the Distill app's, else ./data/models]",
 )
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("data/generated"),
     show_default=True,
-    help="Folder that takes are written to.",
+    help="Folder that takes are exported to.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=int, help="Port to listen at.  [default: the first free from 7860]")
+@click.option(
+    "--auth",
+    callback=_user_and_password,
+    metavar="USER:PASSWORD",
+    help="Ask for this user and password.",
+)
+@click.option("--share", is_flag=True, help="Make the page public through Gradio's servers.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda", "mps"]),
@@ -39,16 +56,42 @@ def ui(
     output: Path,
     host: str,
     port: int | None,
+    auth: tuple[str, str] | None,
+    share: bool,
     device: str,
     open_: bool,
 ) -> None:
     """Serve the Prior tab to a browser."""
     from distill_prior_gen.plugins import TabContext
     from distill_prior_gen.ui.app import create_app
+    from distill_prior_gen.ui.tab import UPLOAD_BYTES
 
-    if not folders:
-        folders = (Path(os.environ.get("DISTILL_MODELS_DIR", "data/models")),)
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        click.echo(f"Anyone who reaches {host} can use this page; it has no password.", err=True)
-    context = TabContext(models_dirs=folders, output_dir=output, device=device)
-    create_app(context).launch(server_name=host, server_port=port, inbrowser=open_)
+    local = host in ("127.0.0.1", "localhost", "::1") and not share
+    if not local and not auth:
+        click.echo(
+            f"Anyone who reaches {'the public address' if share else host} can use this page; it "
+            "has no password. --auth USER:PASSWORD sets one.",
+            err=True,
+        )
+    context = TabContext(
+        models_dirs=folders or (_models_folder(),), output_dir=output, device=device
+    )
+    create_app(context).launch(
+        server_name=host,
+        server_port=port,
+        auth=auth,
+        share=share,
+        inbrowser=open_,
+        max_file_size=UPLOAD_BYTES,
+    )
+
+
+def _models_folder() -> Path:
+    """Where models are, if nobody says."""
+    if folder := os.environ.get("DISTILL_MODELS_DIR"):
+        return Path(folder)
+    try:
+        settings = import_module("distill.config.settings")
+        return Path(settings.resolve_path(settings.load_config()["paths"]["models"]))
+    except (ImportError, AttributeError, LookupError, TypeError, ValueError, OSError):
+        return Path("data/models")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,39 +18,89 @@ KEPT = 2
 """Models that stay loaded."""
 
 
-def playable_models(folders: Iterable[Path]) -> dict[str, str]:
-    """Paths of the models that can be sampled, newest first, and what to call them."""
-    files = [
+@dataclass(frozen=True)
+class Entry:
+    """A model file, playable or not.
+
+    Attributes:
+        path: of the file.
+        label: what to call it, with dataset and perplexity.
+        reason: why it cannot be played, None if it can.
+        codebook_size: codes a level, if the file says.
+    """
+
+    path: Path
+    label: str
+    reason: str | None
+    codebook_size: int | None = None
+
+
+def find_models(
+    folders: Iterable[Path], uploads: dict[str, Path] | None = None
+) -> dict[str, Entry]:
+    """Models by an identifier that tells nothing of where they are.
+
+    Args:
+        folders: to look in; what is missing is passed over.
+        uploads: further files by their identifiers.
+
+    Returns:
+        Uploads, then the models of the folders, newest first, then those that cannot be
+        played.
+    """
+    found = [
         path
         for folder in folders
         if folder.is_dir()
         for path in folder.iterdir()
         if path.suffix in SUFFIXES and path.is_file()
     ]
-    models = {}
-    for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
-        try:
-            description = describe_model(path)
-        except (ValueError, OSError):
-            continue
-        if description["playable"]:
-            perplexity = description["prior"]["perplexity"]
-            parts = [
-                description["name"],
-                description["dataset"],
-                f"perplexity {perplexity:.1f}" if perplexity else None,
-            ]
-            models[str(path)] = ", ".join(part for part in parts if part)
-    return models
+    files = dict(reversed(uploads.items())) if uploads else {}
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        identifier, number = path.name, 2
+        while identifier in files:
+            identifier, number = f"{path.name} ({number})", number + 1
+        files[identifier] = path
+    entries = {identifier: entry(path, identifier) for identifier, path in files.items()}
+    return dict(sorted(entries.items(), key=lambda item: item[1].reason is not None))
 
 
-def loaded_model(path: str, device: str) -> PriorModel:
+def entry(path: Path, identifier: str) -> Entry:
+    """What is known of one file."""
+    try:
+        changed = path.stat()
+        return _entry(path, identifier, changed.st_mtime_ns, changed.st_size)
+    except OSError as error:
+        return Entry(path, f"{identifier} (cannot be played)", f"{identifier}: {error.strerror}")
+
+
+@lru_cache(1024)
+def _entry(path: Path, identifier: str, changed: int, size: int) -> Entry:
+    try:
+        description = describe_model(path)
+    except ValueError as error:
+        reason = str(error).replace(str(path), identifier)
+        return Entry(path, f"{identifier} (cannot be played)", reason)
+    if not description["playable"]:
+        reason = description["reason"].replace(str(path), identifier)
+        return Entry(path, f"{description['name']} (cannot be played)", reason)
+    perplexity = description["prior"]["perplexity"]
+    parts = [
+        description["name"],
+        description["dataset"],
+        f"perplexity {perplexity:.1f}" if perplexity else None,
+    ]
+    label = ", ".join(part for part in parts if part)
+    return Entry(path, label, None, description["codebook"]["size"])
+
+
+def loaded_model(path: Path, device: str) -> PriorModel:
     """The model, loaded again only if the file has changed."""
-    return _load(path, Path(path).stat().st_mtime_ns, device)
+    return _load(path, path.stat().st_mtime_ns, device)
 
 
 @lru_cache(KEPT)
-def _load(path: str, changed: int, device: str) -> PriorModel:
+def _load(path: Path, changed: int, device: str) -> PriorModel:
     from distill_prior_gen.model import load_model
 
     return load_model(path, device)

@@ -1,0 +1,120 @@
+"""Pictures of takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from distill_prior_gen.audio.mel import SpectrogramSettings
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from distill_prior_gen.generation import GenerationResult
+
+INK = "#81818e"
+"""For lines and letters: readable on white and on near-black."""
+
+FLOOR_DB = -80
+HERTZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
+
+
+def draw_take(
+    result: GenerationResult, spectrogram: SpectrogramSettings, grid: tuple[int, int]
+) -> Figure:
+    """The mel spectrogram of a take over time, and below it its codes, a panel a level.
+
+    The background is transparent, for light and dark pages.
+
+    Args:
+        result: the take.
+        spectrogram: settings of its model.
+        grid: rows and columns of a chunk's code map.
+    """
+    levels = result.codes.shape[-1]
+    # The page puts a label and buttons over the upper edge.
+    layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.92))
+    figure = Figure(figsize=(9, 3.6 + 0.8 * levels), dpi=110, layout=layout)
+    figure.patch.set_alpha(0)
+    mel, *panels = figure.subplots(1 + levels, 1, sharex=True, height_ratios=[3.6, *[0.8] * levels])
+    _draw_mel(figure, mel, result, spectrogram)
+    for level, panel in enumerate(panels):
+        _draw_codes(panel, result, level, grid)
+    for axes in (mel, *panels):
+        axes.spines[:].set_visible(False)
+        axes.tick_params(colors=INK, labelsize=10)
+        axes.yaxis.label.set_color(INK)
+        for boundary in result.boundaries:
+            axes.axvline(boundary / result.sample_rate, color="white", linewidth=0.8, alpha=0.5)
+    panels[-1].set_xlabel("seconds", color=INK)
+    panels[-1].set_xlim(0, result.duration)
+    return figure
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """A figure as uint8 ``[height, width, 4]``, red, green, blue and opacity."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+def _draw_mel(
+    figure: Figure, axes: Axes, result: GenerationResult, spectrogram: SpectrogramSettings
+) -> None:
+    power = spectrogram.log_mel(torch.from_numpy(result.audio)).expm1().numpy()
+    level = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
+    picture = axes.imshow(
+        level,
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=FLOOR_DB,
+        vmax=0,
+        extent=(0, result.duration, 0, len(level)),
+        interpolation="nearest",
+    )
+    axes.set_yticks(*hertz_ticks(spectrogram))
+    axes.set_ylabel("Hz")
+    bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=30)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=INK, labelsize=10)
+    bar.set_label("dB below the loudest", color=INK)
+
+
+def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:
+    """Positions on an axis of mel bands for round frequencies, and their names."""
+    top = spectrogram.f_max or spectrogram.sample_rate / 2
+    low, high = _mel(spectrogram.f_min), _mel(top)
+    shown = [hertz for hertz in HERTZ if spectrogram.f_min <= hertz <= top]
+    scale = spectrogram.n_mels / (high - low)
+    return [(_mel(hertz) - low) * scale for hertz in shown], [f"{hertz:,}" for hertz in shown]
+
+
+def _mel(hertz: float) -> float:
+    """HTK's mel scale, which the file format uses."""
+    return 2595 * float(np.log10(1 + hertz / 700))
+
+
+def _draw_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[int, int]) -> None:
+    maps = result.codes[:, :, level].unflatten(1, grid).numpy()
+    edges = [0, *(boundary / result.sample_rate for boundary in result.boundaries)]
+    length = edges[1] if len(edges) > 1 else result.duration
+    for start, codes in zip(edges, maps, strict=True):
+        axes.imshow(
+            codes,
+            origin="lower",
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            vmax=max(1, int(result.codes.max())),
+            extent=(start, start + length, 0, grid[0]),
+            interpolation="nearest",
+        )
+    axes.set_ylim(0, grid[0])
+    axes.set_yticks([])
+    axes.set_ylabel(f"level {level}", rotation=0, ha="right", va="center", fontsize=10)

@@ -1,0 +1,378 @@
+"""The Prior tab in a real browser: in the stand-alone app, and in a stand-in for Distill's."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect, sync_playwright
+
+from .models import write_model
+from .test_core_bridge import APP, STATE
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 60_000
+
+
+def serve(command, folder):
+    """Start a server in `folder`; its process and its address."""
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
+    )
+    said = ""
+    for line in process.stdout:
+        said += line
+        if found := re.search(r"http://[^\s]*:\d+", line):
+            return process, found[0]
+    raise AssertionError(said)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, model_path):
+    folder = tmp_path_factory.mktemp("browser")
+    (folder / "models").mkdir()
+    slow = {"name": "slow", "hidden_size": 256, "num_layers": 8}
+    os.utime(write_model(folder / "models" / "slow.distill", **slow), (1, 1))
+    write_model(folder / "models" / "no_prior.distill", name="mute", with_prior=False)
+    (folder / "models" / "broken.distill").write_text("not a model")
+    shutil.copy(model_path, folder / "models" / "small.distill")
+    (folder / "empty").mkdir()
+    (folder / "distill" / "ui").mkdir(parents=True)
+    (folder / "distill" / "__init__.py").touch()
+    (folder / "distill" / "ui" / "__init__.py").touch()
+    (folder / "distill" / "ui" / "state.py").write_text(STATE)
+    (folder / "distill" / "ui" / "app.py").write_text(APP)
+    return folder
+
+
+ALONE = ["-m", "distill_prior_gen", "ui", "--no-open", "--output", "generated", "--models"]
+IN_THE_APP = ["-c", "import torch; from distill.ui.app import launch_ui; launch_ui().launch()"]
+
+
+@pytest.fixture(scope="module", params=["alone", "in the app"])
+def both(request, folder):
+    command = [*ALONE, "models"] if request.param == "alone" else IN_THE_APP
+    process, url = serve(command, folder)
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    process, url = serve([*ALONE, "models"], folder)
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_page(browser):
+    """Opens pages in contexts of their own; none may have logged an error in the end."""
+    contexts, errors = [], []
+
+    def note(line):
+        # Gradio 5 asks other hosts for fonts and scripts, which may be out of reach.
+        elsewhere = "https://" in line.location["url"] + line.text
+        if line.type == "error" and not elsewhere:
+            errors.append(line.text)
+
+    def open_page(url, width=1280, theme="light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 900},
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", note)
+        page.goto(f"{url}/?__theme={theme}")
+        tab = page.get_by_role("tab", name="Prior")
+        tab.click()
+        expect(page.get_by_role("button", name="Generate")).to_be_visible()
+        expect(page.get_by_label("Model", exact=True)).not_to_have_value("")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def choose_model(page, label):
+    page.get_by_label("Model", exact=True).click()
+    page.get_by_role("option", name=label).click()
+
+
+def make_many_slowly(page):
+    """Eight takes of half a minute each."""
+    choose_model(page, "slow")
+    set_number(page, "Duration (seconds)", 30)
+    open_advanced(page)
+    set_number(page, "Takes per click", 8)
+    page.get_by_label("best").check()
+    generate(page)
+
+
+def set_number(page, label, value):
+    box = page.get_by_label(f"number input for {label}")
+    box.fill(str(value))
+    box.press("Tab")
+
+
+def generate(page):
+    page.get_by_role("button", name="Generate").click()
+
+
+def wait_for_take(page, number):
+    expect(page.get_by_role("radio", name=re.compile(f"^{number}: "))).to_be_checked(
+        timeout=PATIENCE_MS
+    )
+    expect(page.locator(".progress-text")).to_have_count(0)
+
+
+def audio(page):
+    """What the player plays, decoded."""
+    source = page.locator("a[download='audio.wav']").get_attribute("href")
+    sound, rate = soundfile.read(io.BytesIO(httpx.get(source).content))
+    return sound, rate
+
+
+def open_advanced(page):
+    page.get_by_role("button", name="Advanced").click()
+
+
+def test_a_take_is_made_heard_and_seen(both, new_page):
+    page = new_page(both)
+    expect(page.get_by_label("Model", exact=True)).to_have_value("small, noise, perplexity 4.5")
+    set_number(page, "Duration (seconds)", 3)
+    set_number(page, "Temperature", 0.7)
+    page.get_by_role("textbox", name="Seed").fill("41")
+    generate(page)
+    wait_for_take(page, 1)
+    sound, rate = audio(page)
+    assert (rate, len(sound)) == (8_000, 24_000)
+    assert np.abs(sound).max() > 0.01
+    expect(page.get_by_text("Seed 41, 3 s of sound in")).to_be_visible()
+    expect(page.get_by_text("Temperature 0.7, top-p 0.9, top-k off")).to_be_visible()
+    picture = page.locator("img[src$='image.png']")
+    expect(picture).to_be_visible()
+    page.wait_for_function("image => image.naturalWidth > 800", arg=picture.element_handle())
+
+
+def test_progress_is_counted_in_chunks_and_cancel_stops_it(alone, new_page):
+    page = new_page(alone)
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    wait_for_take(page, 1)
+    make_many_slowly(page)
+    expect(page.get_by_text(re.compile(r"Generating chunk \d+/\d+\.\.\."))).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".progress-text")).to_have_count(0)
+    expect(page.get_by_role("radio", name=re.compile("^1: "))).to_be_visible()
+    set_number(page, "Duration (seconds)", 1)
+    set_number(page, "Takes per click", 2)
+    generate(page)
+    expect(page.get_by_text("1 s of sound in").first).to_be_visible()
+    expect(page.get_by_role("radio", name=re.compile("^[2-9]: .*, 1 s"))).to_have_count(2)
+
+
+def test_a_take_is_played_again_with_its_settings_and_longer(alone, new_page):
+    page = new_page(alone)
+    for number, (temperature, seed) in enumerate([(0.5, 5), (1.5, 6)], 1):
+        set_number(page, "Temperature", temperature)
+        set_number(page, "Duration (seconds)", number)
+        page.get_by_role("textbox", name="Seed").fill(str(seed))
+        generate(page)
+        wait_for_take(page, number)
+    assert len(audio(page)[0]) == 16_000
+    page.get_by_role("radio", name=re.compile("^1: ")).check()
+    expect(page.get_by_text("Seed 5, 1 s of sound in")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert len(audio(page)[0]) == 8_000
+
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.get_by_role("textbox", name="Seed")).to_have_value("5")
+    expect(page.get_by_label("number input for Temperature")).to_have_value("0.5")
+    expect(page.get_by_label("number input for Duration (seconds)")).to_have_value("1")
+
+    page.get_by_role("button", name="Same seed, longer (2 s)").click()
+    wait_for_take(page, 3)
+    expect(page.get_by_text("Seed 5, 2 s of sound in")).to_be_visible()
+
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("radio", name=re.compile("^3: "))).to_have_count(0)
+    expect(page.get_by_text("Seed 6, 2 s of sound in")).to_be_visible()
+    for _ in range(2):
+        page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("Takes of this session")).to_have_count(0)
+
+
+def test_a_take_is_exported_and_downloaded(both, new_page, folder):
+    page = new_page(both)
+    page.get_by_role("textbox", name="Seed").fill("77")
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    wait_for_take(page, 1)
+    page.get_by_role("button", name="Export").first.click()
+    page.get_by_label("Format").click()
+    page.get_by_role("option", name="flac").click()
+    page.get_by_label("Title").fill("Low tide")
+    page.get_by_role("button", name="Export", exact=True).last.click()
+    expect(page.get_by_text("Saved as")).to_be_visible()
+    name = re.search(r"small-77[-\d]*\.flac", page.get_by_text("Saved as").inner_text())[0]
+    with soundfile.SoundFile(folder / "generated" / name) as file:
+        assert (file.frames, file.title) == (8_000, "Low tide")
+    assert (folder / "generated" / name).with_suffix(".json").exists()
+    link = page.locator(f"a[download='{name}']").get_attribute("href")
+    assert httpx.get(link).content == (folder / "generated" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("mute", "distill train-prior"), ("broken.distill", "not a .distill model")],
+)
+def test_a_model_that_cannot_be_played_says_why(alone, new_page, name, reason):
+    page = new_page(alone)
+    choose_model(page, f"{name} (cannot be played)")
+    expect(page.get_by_text(reason)).to_be_visible()
+    expect(page.get_by_role("button", name="Generate")).to_be_disabled()
+    choose_model(page, "small, noise")
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled()
+    expect(page.get_by_text(reason)).to_have_count(0)
+
+
+def test_without_models_the_page_says_where_they_are_looked_for(browser, folder):
+    process, url = serve([*ALONE, "empty"], folder)
+    try:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.get_by_text("No models in empty.")).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.get_by_text("distill train-prior MODEL DATASET")).to_be_visible()
+        expect(page.get_by_role("button", name="Generate")).to_be_disabled()
+        shutil.copy(folder / "models" / "small.distill", folder / "empty")
+        page.get_by_role("button", name="Refresh").click()
+        expect(page.get_by_role("button", name="Generate")).to_be_enabled(timeout=PATIENCE_MS)
+        page.close()
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_model_is_uploaded(alone, new_page, tmp_path):
+    page = new_page(alone)
+    mine = write_model(tmp_path / "mine.distill", seed=3)
+    page.locator("input[type=file]").first.set_input_files(mine)
+    page.get_by_label("Model", exact=True).click()
+    expect(page.get_by_role("option")).to_have_count(5)
+    page.get_by_role("option").first.click()
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    wait_for_take(page, 1)
+
+
+def test_a_top_k_beyond_the_codebook_is_said_to_be_meaningless(alone, new_page):
+    page = new_page(alone)
+    set_number(page, "Top-k", 15)
+    expect(page.get_by_text("0 is all of them")).to_be_visible()
+    set_number(page, "Top-k", 16)
+    expect(page.get_by_text("This model has 16 codes")).to_be_visible()
+
+
+def test_the_seed_is_randomized_and_the_command_copied(alone, new_page):
+    page = new_page(alone)
+    page.get_by_role("button", name="Randomize").click()
+    expect(page.get_by_role("textbox", name="Seed")).to_have_value(re.compile(r"^\d+$"))
+    set_number(page, "Duration (seconds)", 1)
+    seed = page.get_by_role("textbox", name="Seed").input_value()
+    generate(page)
+    wait_for_take(page, 1)
+    page.get_by_role("button", name="Copy command").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(rf"distill-prior sample \S+small\.distill -d 1 -s {seed}", copied)
+
+
+def test_a_wrong_seed_is_a_message_and_the_next_click_works(alone, new_page):
+    page = new_page(alone)
+    set_number(page, "Duration (seconds)", 1)
+    page.get_by_role("textbox", name="Seed").fill("pi")
+    generate(page)
+    expect(page.get_by_text("seed must be a whole number or empty, not 'pi'")).to_be_visible()
+    page.get_by_role("textbox", name="Seed").fill("")
+    generate(page)
+    wait_for_take(page, 1)
+
+
+def test_two_browsers_do_not_see_each_others_takes_and_wait_in_line(alone, new_page):
+    first, second = new_page(alone), new_page(alone)
+    set_number(second, "Duration (seconds)", 1)
+    make_many_slowly(first)
+    expect(first.locator(".progress-text").first).to_be_visible()
+    generate(second)
+    expect(second.get_by_text(re.compile(r"queue: \d/\d")).first).to_be_visible()
+    first.get_by_role("button", name="Cancel").click()
+    wait_for_take(second, 1)
+    expect(second.get_by_role("radio", name=re.compile(r"^\d: "))).to_have_count(1)
+    expect(first.get_by_role("radio", name=re.compile(", 1 s,"))).to_have_count(0)
+
+
+def test_the_keyboard_reaches_every_control(alone, new_page):
+    page = new_page(alone)
+    set_number(page, "Duration (seconds)", 1)
+    reached = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        focused = "e => e.innerText || e.ariaLabel || e.placeholder || e.id"
+        reached.append(page.evaluate(f"({focused})(document.activeElement)"))
+        if reached[-1] == "Generate":
+            break
+    assert reached[-1] == "Generate"
+    page.keyboard.press("Enter")
+    wait_for_take(page, 1)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 900])
+def test_nothing_runs_over_the_edge(both, new_page, width, theme):
+    page = new_page(both, width, theme)
+    assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+    set_number(page, "Duration (seconds)", 2)
+    open_advanced(page)
+    generate(page)
+    wait_for_take(page, 1)
+    page.get_by_role("button", name="Export").first.click()
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for button in page.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is None or box["x"] + box["width"] <= width
