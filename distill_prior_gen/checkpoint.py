@@ -110,7 +110,9 @@ class Checkpoint:
 
 def no_prior(path: Path) -> str:
     return (
-        f"{path} has no prior to sample from; train one with 'distill-prior train-prior {path} FOLDER'"
+        f"{path} has no prior to sample from; train one with "
+        f"'distill-prior train-prior {path} FOLDER', or in the Distill app with "
+        f"'distill train-prior MODEL DATASET'"
     )
 
 

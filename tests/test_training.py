@@ -39,8 +39,8 @@ from distill_prior_gen.training.vqvae import codebook_health, reconstruction_err
 
 from .models import SMALL, write_model
 
-VQVAE = VQVAESettings(codebook_size=16, levels=2, codebook_dim=16, epochs=30, batch_size=4)
-PRIOR = PriorSettings(hidden_size=32, layers=2, heads=2, epochs=12, batch_size=4)
+VQVAE = VQVAESettings(codebook_size=16, levels=2, codebook_dim=16, epochs=12, batch_size=4)
+PRIOR = PriorSettings(hidden_size=32, layers=2, heads=2, epochs=6, batch_size=4)
 
 
 def sound(index: int, seconds: float = 1.5, rate: int = 8000) -> np.ndarray:
@@ -311,9 +311,9 @@ def interrupt_after(epoch: int):
 
 
 def test_ctrl_c_keeps_the_best_so_far(vqvae, prior, dataset):
-    first = train_vqvae(dataset, VQVAE, "cpu", interrupt_after(10))
+    first = train_vqvae(dataset, VQVAE, "cpu", interrupt_after(5))
     assert first.fit.interrupted
-    assert first.fit.val_losses == vqvae.fit.val_losses[:10]
+    assert first.fit.val_losses == vqvae.fit.val_losses[:5]
     second = train_prior(vqvae.vqvae, dataset, PRIOR, "cpu", interrupt_after(3))
     assert second.fit.interrupted
     assert second.fit.val_losses == prior.fit.val_losses[:3]

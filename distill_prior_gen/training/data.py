@@ -30,6 +30,9 @@ SILENT_CHUNK = 0.01
 SPEEDS = ((1, 1), (1, 1), (24, 25), (25, 24), (16, 15), (15, 16))
 """Speeds, and so pitches, that recordings are trained at: up to a semitone off, a third as is."""
 
+EPOCH_CHUNKS = 64
+"""Fewest chunks of an epoch; small folders are cut again, elsewhere, until there are as many."""
+
 CHUNKS_AT_ONCE = 64
 
 
@@ -106,6 +109,13 @@ class Dataset:
             ]
             heard = SILENT_CHUNK * samples.abs().max()
             chunks += [piece for piece in pieces if piece.abs().max() > heard]
+        return chunks
+
+    def epoch(self, generator: torch.Generator) -> list[Tensor]:
+        """Chunks of the recordings to train on, at least `EPOCH_CHUNKS`, see `cut`."""
+        chunks: list[Tensor] = []
+        while len(chunks) < EPOCH_CHUNKS:
+            chunks += self.cut(self.training, generator)
         return chunks
 
     def log_mels(self, chunks: Sequence[Tensor]) -> Tensor:

@@ -110,7 +110,7 @@ def train_prior(
         while not passes or (
             len(passes) < min(PASSES, settings.epochs) and sum(map(len, passes)) < ENOUGH_CHUNKS
         ):
-            chunks = dataset.cut(dataset.training, generator)
+            chunks = dataset.epoch(generator)
             passes.append(encode(vqvae, dataset, chunks).flatten(1))
         prior = Prior(
             rvq.codebook_size,

@@ -91,7 +91,7 @@ def train_vqvae(
         quantized_from = int(UNQUANTIZED * settings.epochs)
 
         def batches(epoch: int) -> list[list[Tensor]]:
-            chunks = dataset.cut(dataset.training, generator)
+            chunks = dataset.epoch(generator)
             order = torch.randperm(len(chunks), generator=generator)
             if epoch == quantized_from:
                 initial = [chunks[i] for i in order[:INITIAL_CHUNKS]]

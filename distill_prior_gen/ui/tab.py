@@ -115,9 +115,10 @@ class Actions:
         if not models:
             folders = ", ".join(f"`{folder}`" for folder in self.context.models_dirs)
             reason: str | None = (
-                f"**No models in {folders}.** Train one with a prior in Distill "
-                "(`distill train-prior MODEL DATASET`), put it there and click *Refresh*, "
-                "or upload one."
+                f"**No models in {folders}.** Make one of your own recordings with "
+                "`distill-prior train FOLDER -o MODEL.distill`, or in the Distill app with "
+                "`distill train-prior MODEL DATASET`; put it there and click *Refresh*, or "
+                "upload one."
             )
         else:
             reason = models[key].reason if key in models else "Choose a model from the list."

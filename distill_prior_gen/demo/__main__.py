@@ -1,0 +1,73 @@
+"""Builds the demo model: python -m distill_prior_gen.demo FOLDER -o MODEL.distill"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.training import prior_notes, share_of, vqvae_notes
+
+RECORDINGS = (
+    "ambi_choir",
+    "ambi_drone",
+    "ambi_glass_hum",
+    "ambi_glass_rub",
+    "ambi_haunted_hum",
+    "ambi_lunar_land",
+    "ambi_piano",
+    "bass_thick_c",
+    "bass_voxy_c",
+    "bass_woodsy_c",
+    "guit_e_fifths",
+    "guit_e_slide",
+    "guit_em9",
+    "guit_harmonics",
+    "loop_drone_g_97",
+    "perc_bell",
+    "perc_bell2",
+)
+"""The tonal ones among the samples of Sonic Pi; who made them is in docs/demo-model.md."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+def build(folder: Path, output: Path) -> None:
+    """Train the demo model on the samples of Sonic Pi in FOLDER, and halve its weights."""
+    from dataclasses import replace
+
+    import torch
+
+    from distill_prior_gen.atomic import atomic_write
+    from distill_prior_gen.training.data import read_dataset
+    from distill_prior_gen.training.output import save_model
+    from distill_prior_gen.training.prior import train_prior
+    from distill_prior_gen.training.vqvae import train_vqvae
+
+    with TemporaryDirectory() as chosen, progress_bar(True) as report:
+        for name in RECORDINGS:
+            shutil.copy(folder / f"{name}.flac", chosen)
+        dataset = replace(read_dataset(chosen), name="bells, choir, guitar, glass")
+        vqvae = train_vqvae(dataset, progress=share_of(report, 0.0, 0.35))
+        prior = train_prior(vqvae.vqvae, dataset, progress=share_of(report, 0.35, 1.0))
+        whole = Path(chosen) / "Demo.distill"
+        save_model(whole, dataset, vqvae, prior)
+        contents: dict[str, Any] = torch.load(whole, weights_only=True)
+    for key in ("model_state_dict", "prior_state_dict"):
+        contents[key] = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in contents[key].items()
+        }
+    with atomic_write(output, overwrite=True) as partial:
+        torch.save(contents, partial)
+    for text in (*vqvae_notes(vqvae), *prior_notes(prior)):
+        click.echo(text)
+
+
+if __name__ == "__main__":
+    build()
