@@ -290,7 +290,8 @@ def test_models_are_listed_newest_first_and_the_unplayable_last_with_the_reason(
         newer.unlink()
     assert next(iter(models)) == "newer.distill"
     assert models["newer.distill"].label == "small, noise, perplexity 4.5"
-    assert [entry.reason is None for entry in models.values()] == [True] * 3 + [False] * 2
+    assert [entry.reason is None for entry in models.values()] == [True] * 3 + [False] * 2 + [True]
+    assert list(models)[-1] == "demo"
     assert "distill train-prior" in models["no_prior.distill"].reason
     assert "not a .distill model" in models["broken.distill"].reason
     assert str(folder) not in models["broken.distill"].reason
@@ -301,8 +302,8 @@ def test_models_of_the_same_name_in_two_folders_are_both_listed(tmp_path, model_
         (tmp_path / name).mkdir()
         shutil.copy(model_path, tmp_path / name / "same.distill")
     models = find_models([tmp_path / "one", tmp_path / "two"])
-    assert sorted(models) == ["same.distill", "same.distill (2)"]
-    assert len({entry.path for entry in models.values()}) == 2
+    assert sorted(models) == ["demo", "same.distill", "same.distill (2)"]
+    assert len({entry.path for entry in models.values()}) == 3
 
 
 def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.demo import demo_model
 
 
 @click.command()
@@ -22,6 +23,11 @@ from distill_prior_gen.cli.progress import progress_bar
     multiple=True,
     help="Seconds of sound to make; may be given several times.  [default: 1, 10 and 30]",
 )
+@click.option(
+    "--random",
+    is_flag=True,
+    help="Take a prior of 256 hidden x 4 layers with random weights instead of a MODEL.",
+)
 @click.option("--quality", is_flag=True, help="Compare the vocoders: their speed and their errors.")
 @click.option(
     "--recordings",
@@ -32,14 +38,17 @@ from distill_prior_gen.cli.progress import progress_bar
 def benchmark(
     model: Path | None,
     durations: tuple[int, ...],
+    random: bool,
     quality: bool,
     recordings: Path | None,
     as_json: bool,
 ) -> None:
     """Time each stage next to the plain way of doing it.
 
-    Without MODEL, a prior of 256 hidden x 4 layers with random weights is taken.
+    Without MODEL, the demo model is taken.
     """
+    if random and model:
+        raise click.UsageError("--random goes without a MODEL")
     if recordings and not quality:
         raise click.UsageError("--recordings goes with --quality")
     with progress_bar(sys.stderr.isatty()) as report:
@@ -47,7 +56,7 @@ def benchmark(
         from distill_prior_gen.benchmark import compare_vocoders, random_model, run_benchmark
         from distill_prior_gen.model import load_model
 
-        loaded = load_model(model) if model else random_model()
+        loaded = random_model() if random else load_model(model or demo_model())
         if quality:
             rows = compare_vocoders(loaded, durations or (10, 30), recordings, report)
         else:
@@ -55,6 +64,8 @@ def benchmark(
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    if model is None and not random:
+        click.echo("No MODEL was given: this is the demo model", err=True)
     for line in _vocoder_table(rows) if quality else _stage_table(rows):
         click.echo(line)
 

@@ -20,12 +20,13 @@ from distill_prior_gen.config import (
     ExportConfig,
     GenerationConfig,
 )
+from distill_prior_gen.demo import demo_model
 from distill_prior_gen.paths import existing, free_path
 from distill_prior_gen.plugins import choose, samplers, vocoders
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option(
     "-o",
     "--output",
@@ -149,7 +150,7 @@ from distill_prior_gen.plugins import choose, samplers, vocoders
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and results.")
 def sample(
-    model: Path,
+    model: Path | None,
     output: Path,
     count: int,
     format_: str | None,
@@ -162,7 +163,7 @@ def sample(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Make takes from MODEL, a .distill file with a prior.
+    """Make takes from MODEL, a .distill file with a prior, or from the demo model.
 
     Prints the paths of the takes. Beside each, NAME.json says how to make it again.
     """
@@ -184,6 +185,9 @@ def sample(
     show = not quiet and (sys.stderr.isatty() if progress is None else progress)
 
     notes: list[str] = []
+    if model is None:
+        model = demo_model()
+        notes.append("No MODEL was given: this is the demo model")
     start = time.perf_counter()
     with progress_bar(show) as report:
         report(0.0, "Loading the model...")
@@ -201,7 +205,7 @@ def sample(
             timings = {"load": load_time, **result.timings}
             timings = {stage: round(seconds, 3) for stage, seconds in timings.items()}
             takes.append({"path": str(path), **written, "timings": timings})
-            if written["gain"] < 1 and not quiet:
+            if written["gain"] < 1:
                 notes.append(f"{path} was scaled by {written['gain']:.2f} so that it does not clip")
     elapsed = time.perf_counter() - start
     if as_json:
@@ -212,7 +216,7 @@ def sample(
     if show:
         seeds = ", ".join(str(take["seed"]) for take in takes)
         notes.append(f"seed {seeds}; {count * config.duration:g} s in {elapsed:.1f} s")
-    for note in notes:
+    for note in () if quiet else notes:
         click.echo(note, err=True)
 
 

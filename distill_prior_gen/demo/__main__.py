@@ -27,9 +27,7 @@ RECORDINGS = (
     "guit_e_slide",
     "guit_em9",
     "guit_harmonics",
-    "loop_drone_g_97",
     "perc_bell",
-    "perc_bell2",
 )
 """The tonal ones among the samples of Sonic Pi; who made them is in docs/demo-model.md."""
 

@@ -8,12 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distill_prior_gen.demo import demo_model
 from distill_prior_gen.description import describe_model
 
 if TYPE_CHECKING:
     from distill_prior_gen.model import PriorModel
 
 SUFFIXES = (".distill", ".sda")
+DEMO = "demo"
 KEPT = 2
 """Models that stay loaded."""
 
@@ -46,7 +48,7 @@ def find_models(
 
     Returns:
         Uploads, then the models of the folders, newest first, then those that cannot be
-        played.
+        played, and last the demo model.
     """
     found = [
         path
@@ -62,7 +64,8 @@ def find_models(
             identifier, number = f"{path.name} ({number})", number + 1
         files[identifier] = path
     entries = {identifier: entry(path, identifier) for identifier, path in files.items()}
-    return dict(sorted(entries.items(), key=lambda item: item[1].reason is not None))
+    ordered = dict(sorted(entries.items(), key=lambda item: item[1].reason is not None))
+    return ordered | {DEMO: entry(demo_model(), DEMO)}
 
 
 def entry(path: Path, identifier: str) -> Entry:

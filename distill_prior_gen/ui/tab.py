@@ -27,7 +27,7 @@ from distill_prior_gen.config import (
 )
 from distill_prior_gen.paths import free_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
-from distill_prior_gen.ui.library import SUFFIXES, Entry, entry, find_models, loaded_model
+from distill_prior_gen.ui.library import DEMO, SUFFIXES, Entry, entry, find_models, loaded_model
 from distill_prior_gen.ui.takes import Session, Take
 
 MOST_TAKES = 8
@@ -110,20 +110,20 @@ class Actions:
         return self.refresh(key, session)
 
     def chosen(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Audio, gr.Button]:
-        """Whether the chosen model can be played, and if not why."""
+        """What to know before playing the chosen model, and whether it can be played."""
         models = self.models(session)
-        if not models:
+        reason = models[key].reason if key in models else "Choose a model from the list."
+        text = reason
+        if list(models) == [DEMO]:
             folders = ", ".join(f"`{folder}`" for folder in self.context.models_dirs)
-            reason: str | None = (
-                f"**No models in {folders}.** Make one of your own recordings with "
-                "`distill-prior train FOLDER -o MODEL.distill`, or in the Distill app with "
-                "`distill train-prior MODEL DATASET`; put it there and click *Refresh*, or "
-                "upload one."
+            text = (
+                f"Only the demo model is here. **No models in {folders}.** Make one of your own "
+                "recordings with `distill-prior train FOLDER -o MODEL.distill`, or in the Distill "
+                "app with `distill train-prior MODEL DATASET`; put it there and click *Refresh*, "
+                "or upload one."
             )
-        else:
-            reason = models[key].reason if key in models else "Choose a model from the list."
         return (
-            gr.Markdown(reason or "", visible=reason is not None),
+            gr.Markdown(text or "", visible=text is not None),
             gr.Audio(visible=reason is None),
             gr.Button(interactive=reason is None),
         )
