@@ -1,10 +1,14 @@
-"""Makes the pictures and the seam table of the documentation: python docs/figures.py MODEL"""
+"""Makes the pictures and the seam table of the documentation.
+
+python docs/figures.py MODEL [SAMPLES_OF_SONIC_PI]
+"""
 
 import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 import torchaudio
 
 from distill_prior_gen import (
@@ -16,12 +20,44 @@ from distill_prior_gen import (
     load_model,
 )
 from distill_prior_gen.audio import griffin_lim
+from distill_prior_gen.audio.recordings import read_mono
 from distill_prior_gen.config import QUALITIES, no_progress
+from distill_prior_gen.demo import demo_model
+from distill_prior_gen.demo.__main__ import RECORDINGS
 from distill_prior_gen.measures import mel_fit, seam_ratios
 from distill_prior_gen.ui.pictures import draw_take, hertz_ticks
 
 IMAGES = Path(__file__).parent / "images"
 INK, ACCENT = "#333344", "#d1495b"
+
+
+def draw_demo(samples: Path, path: Path) -> None:
+    """Beginnings of the demo model's recordings, and takes of it."""
+    model = load_model(demo_model())
+    rate, names = model.sample_rate, RECORDINGS[::2]
+    beginnings = [read_mono(samples / f"{name}.flac", rate)[: round(1.2 * rate)] for name in names]
+    panels = {"beginnings of eight of the recordings": torch.cat(beginnings)}
+    for seed in (1, 2, 3):
+        take = generate(model, GenerationConfig(seed=seed))
+        panels[f"take, seed {seed}"] = torch.from_numpy(take.audio)
+    figure, axes = plt.subplots(4, 1, figsize=(9, 7), layout="constrained")
+    for ax, (title, samples_) in zip(axes, panels.items(), strict=True):
+        power = model.spectrogram.log_mel(samples_).expm1()
+        level = 10 * torch.log10(power / power.max() + 1e-10)
+        ax.imshow(
+            level.numpy(),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=-80,
+            vmax=0,
+            extent=(0, len(samples_) / rate, 0, len(level)),
+        )
+        ax.set_yticks(*hertz_ticks(model.spectrogram))
+        ax.tick_params(labelsize=7)
+        ax.set_title(title, loc="left", fontsize=10)
+    axes[-1].set_xlabel("Time (s)")
+    figure.savefig(path, dpi=72)
 
 
 def draw_vocoders(model: PriorModel, path: Path) -> None:
@@ -122,9 +158,11 @@ def print_seams(model: PriorModel) -> None:
 
 if __name__ == "__main__":
     model = load_model(sys.argv[1])
-    result = generate(model, GenerationConfig(duration=6, temperature=0.9, seed=7))
-    picture = draw_take(result, model.spectrogram, model.grid)
+    demo = load_model(demo_model())
+    picture = draw_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid)
     picture.savefig(IMAGES / "take.png", facecolor="white", bbox_inches="tight")
     draw_vocoders(model, IMAGES / "vocoders.png")
     draw_iterations(model, IMAGES / "iterations.png")
     print_seams(model)
+    if len(sys.argv) > 2:
+        draw_demo(Path(sys.argv[2]), IMAGES / "demo.png")

@@ -347,6 +347,14 @@ def test_a_command_line_names_every_setting_that_is_not_the_default(context, fol
     )
 
 
+def test_the_demo_needs_no_model_on_the_command_line(context):
+    actions, session = Actions(context), Session()
+    values = [VALUES[name] for name in SETTINGS]
+    actions.make("demo", values, 1, session, None, lambda share, desc: None)
+    expected = "distill-prior sample -t 0.8 --top-k 5 -d 2 --quality fast -s 7"
+    assert session.takes[1].command() == expected
+
+
 @pytest.fixture
 def serve(tmp_path):
     """Runs ``distill-prior ui``; gives its address and what it said so far."""

@@ -12,6 +12,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
+from distill_prior_gen.ui.library import DEMO
 
 KEPT = 20
 """Takes that a session keeps; the oldest goes first."""
@@ -64,7 +65,9 @@ class Take:
 
     def command(self) -> str:
         """What makes the same take on the command line."""
-        words = ["distill-prior", "sample", str(self.model.path)]
+        words = ["distill-prior", "sample"]
+        if self.model_key != DEMO:
+            words.append(str(self.model.path))
         for item in fields(GenerationConfig):
             value = getattr(self.result.config, item.name)
             if value != item.default:
