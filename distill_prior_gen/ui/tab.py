@@ -190,7 +190,9 @@ class Actions:
         except (ValueError, ArithmeticError, OSError) as error:
             raise gr.Error(str(error)) from error
         finally:
-            del self.stops[stop_key]
+            # After a cancelled take, the next may have begun already.
+            if self.stops.get(stop_key) is stop:
+                del self.stops[stop_key]
 
     def stop(self, stop_key: str | None) -> None:
         if stop := self.stops.get(stop_key):
@@ -300,7 +302,7 @@ def build_tab(context: TabContext) -> None:
                 "temperature",
                 0.05,
                 "Temperature",
-                "Low: the sounds it knows best, again and again. High: rare ones, and accidents.",
+                "Low: what it knows best. High: rare sounds, and accidents.",
             )
             top_p = slider(
                 "top_p", 0.05, "Top-p", "Leaves out the unlikeliest sounds. 0 leaves out none."
