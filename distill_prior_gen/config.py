@@ -20,6 +20,7 @@ LIMITS: dict[str, tuple[Any, Any]] = {
     "temperature": (0.1, 2.0),
     "top_p": (0.0, 1.0),
     "top_k": (0, 512),
+    "min_p": (0.0, 1.0),
     "duration": (1.0, 30.0),
     "overlap": (0.0, 200.0),
     "seed": (0, 2**63 - 1),
@@ -42,6 +43,7 @@ class GenerationConfig:
         temperature: divides the logits; below 1 more typical, above 1 more surprising.
         top_p: nucleus, the share of probability that is kept; 0 and 1 keep all.
         top_k: how many of the likeliest codes are kept; 0 keeps all.
+        min_p: how likely a code must be, by the likeliest, to be kept; 0 keeps all.
         duration: length of the take in seconds.
         allow_long: lifts the upper limit of `duration`.
         overlap: crossfade between chunks in milliseconds; limited to half a chunk.
@@ -58,6 +60,7 @@ class GenerationConfig:
     temperature: float = 1.0
     top_p: float = 0.9
     top_k: int = 0
+    min_p: float = 0.0
     duration: float = 10.0
     allow_long: bool = False
     overlap: float = 50.0

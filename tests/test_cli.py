@@ -140,6 +140,7 @@ def test_long_takes_have_to_be_allowed(run, model_path):
         ("-t", "nan"),
         ("--top-p", 1.1),
         ("--top-k", 513),
+        ("--min-p", 1.5),
         ("--top-k", -1),
         ("-d", 0.5),
         ("--overlap", 201),
@@ -227,7 +228,7 @@ def test_help_shows_every_option(command):
 
 def test_help_of_sample_shows_the_locked_ranges():
     text = CliRunner().invoke(cli, ["sample", "--help"]).stdout
-    for field in ("temperature", "top_p", "top_k", "overlap"):
+    for field in ("temperature", "top_p", "top_k", "min_p", "overlap"):
         low, high = LIMITS[field]
         assert f"{low}<=x<={high}" in text
 

@@ -48,6 +48,26 @@ def test_keeps_what_the_definition_keeps(seed, size, spread, temperature, top_k,
     assert kept_by_filter(torch.from_numpy(logits), temperature, top_k, top_p) == expected
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    temperature=st.floats(0.1, 2),
+    top_p=st.floats(0, 1),
+    min_p=st.floats(0.001, 0.999),
+)
+def test_min_p_drops_what_is_unlikelier_by_the_likeliest(seed, temperature, top_p, min_p):
+    """However the probabilities were made to add up to 1 before."""
+    logits = torch.from_numpy(np.random.default_rng(seed).normal(0, 3, 64))
+    share = (logits / temperature).softmax(dim=-1)
+    likely = set((share / share.max() >= min_p).nonzero().flatten().tolist())
+    before = kept_by_filter(logits, temperature, 0, top_p)
+    assert kept_by_filter(logits, temperature, 0, top_p, min_p) == before & likely
+
+
+def test_min_p_keeps_the_likeliest_and_those_that_are_as_likely():
+    assert kept_by_filter(torch.tensor([1.0, 2.0, 2.0]), 1.0, 0, 0.0, 1.0) == {1, 2}
+    assert kept_by_filter(torch.tensor([1.0, 2.0, -80.0]), 1.0, 0, 0.0, 0.0) == {0, 1, 2}
+
+
 @given(temperature=st.floats(0.1, 2), top_k=st.integers(0, 8), top_p=st.floats(0, 1))
 def test_kept_logits_are_divided_by_the_temperature(temperature, top_k, top_p):
     logits = torch.linspace(-2, 3, 8)
@@ -106,6 +126,8 @@ def test_input_is_left_alone():
         ((1.0, -1), "top_k"),
         ((1.0, 0, -0.1), "top_p"),
         ((1.0, 0, math.nan), "top_p"),
+        ((1.0, 0, 0.0, -0.1), "min_p"),
+        ((1.0, 0, 0.0, math.nan), "min_p"),
     ],
 )
 def test_senseless_settings_are_named(settings, field):

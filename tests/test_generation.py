@@ -132,6 +132,7 @@ def test_locked_defaults_and_ranges():
     assert (config.temperature, config.top_p, config.top_k, config.duration) == (1.0, 0.9, 0, 10.0)
     assert LIMITS["temperature"] == (0.1, 2.0)
     assert LIMITS["top_p"] == (0, 1)
+    assert GenerationConfig().min_p == 0
     assert LIMITS["top_k"] == (0, 512)
     assert LIMITS["duration"][1] == 30
     assert (config.overlap, LIMITS["overlap"]) == (50.0, (0, 200))

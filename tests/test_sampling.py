@@ -79,9 +79,10 @@ def test_first_token_is_uniform_where_the_file_lacks_the_use_of_codes(two_token_
     temperature=st.floats(0.1, 2),
     top_k=st.integers(0, 20),
     top_p=st.floats(0, 1),
+    min_p=st.floats(0, 1),
 )
-def test_a_chunk_is_the_same_in_every_batch(model, seed, chunks, temperature, top_k, top_p):
-    config = GenerationConfig(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+def test_a_chunk_is_the_same_in_every_batch(model, seed, chunks, **settings):
+    config = GenerationConfig(seed=seed, **settings)
     together = sample_codes(model, chunks, config)
     fewer = sample_codes(model, max(1, chunks // 2), config)
     assert together[: len(fewer)].equal(fewer)

@@ -35,6 +35,7 @@ VALUES = {
     "top_k": 5,
     "duration": 2,
     "seed": "7",
+    "min_p": 0,
     "overlap": 50,
     "join": "spectral",
     "sampler": "autoregressive",
@@ -90,7 +91,7 @@ def test_a_take_is_served_with_its_seed_settings_and_command(client, folder, tmp
     with wave.open(played) as file:
         assert (file.getframerate(), file.getnframes()) == (8_000, 16_000)
     assert "**Seed 7**, 2 s of sound in " in words
-    assert "Temperature 0.8, top-p 0.9, top-k 5, overlap 50 ms" in words
+    assert "Temperature 0.8, top-p 0.9, top-k 5, min-p off, overlap 50 ms" in words
     words = shlex.split(command)
     assert words[:3] == ["distill-prior", "sample", str(folder / "models" / "small.distill")]
     run_command(*words[1:], "-o", "same.wav", "--bit-depth", "32")
@@ -171,14 +172,21 @@ def test_hostile_values_are_refused_and_the_server_goes_on(client, folder, value
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-0.0"])
-@pytest.mark.parametrize("field", ["temperature", "top_p", "top_k", "duration", "overlap", "count"])
+@pytest.mark.parametrize(
+    "field", ["temperature", "top_p", "top_k", "duration", "overlap", "min_p", "count"]
+)
 def test_numbers_that_are_none_are_refused(url, field, number):
     """Which JSON does not know, but Python's parser takes."""
     values = json.dumps({"data": list((VALUES | {field: "here"}).values())})
     call = f"{url}gradio_api/call/generate_prior_take"
     data = values.replace('"here"', number)
     posted = httpx.post(call, content=data, headers={"Content-Type": "application/json"})
-    if (field, number) in {("top_p", "-0.0"), ("top_k", "-0.0"), ("overlap", "-0.0")}:
+    if (field, number) in {
+        ("top_p", "-0.0"),
+        ("top_k", "-0.0"),
+        ("overlap", "-0.0"),
+        ("min_p", "-0.0"),
+    }:
         assert posted.status_code == 200  # nought after all
     elif posted.status_code == 200:
         assert "event: error" in httpx.get(f"{call}/{posted.json()['event_id']}", timeout=60).text
@@ -338,12 +346,24 @@ def test_the_picture_shows_the_codes_where_they_sound(model):
 
 def test_a_command_line_names_every_setting_that_is_not_the_default(context, folder):
     actions, session = Actions(context), Session()
-    values = [1.25, 0.5, 3, 12.5, "5", 20, "crossfade", "autoregressive", "torchaudio", "best"]
+    values = [
+        1.25,
+        0.5,
+        3,
+        12.5,
+        "5",
+        0.05,
+        20,
+        "crossfade",
+        "autoregressive",
+        "torchaudio",
+        "best",
+    ]
     actions.make("small.distill", values, 1, session, None, lambda share, desc: None)
     path = shlex.quote(str(folder / "models" / "small.distill"))
     assert session.takes[1].command() == (
-        f"distill-prior sample {path} -t 1.25 --top-p 0.5 --top-k 3 -d 12.5 --overlap 20 "
-        "--join crossfade --vocoder torchaudio --quality best -s 5"
+        f"distill-prior sample {path} -t 1.25 --top-p 0.5 --top-k 3 --min-p 0.05 -d 12.5 "
+        "--overlap 20 --join crossfade --vocoder torchaudio --quality best -s 5"
     )
 
 

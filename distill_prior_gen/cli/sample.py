@@ -58,6 +58,13 @@ from distill_prior_gen.plugins import choose, samplers, vocoders
     help="Draw from this many of the likeliest codes; 0 is off.",
 )
 @click.option(
+    "--min-p",
+    type=click.FloatRange(*LIMITS["min_p"]),
+    default=GenerationConfig.min_p,
+    show_default=True,
+    help="Draw from codes that are at least this likely by the likeliest; 0 is off.",
+)
+@click.option(
     "-d",
     "--duration",
     type=click.FloatRange(min=LIMITS["duration"][0]),

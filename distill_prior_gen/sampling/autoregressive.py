@@ -106,7 +106,7 @@ class ReproducibleDraw:
     def __init__(self, prior: Prior, config: GenerationConfig) -> None:
         self.prior = prior
         self.exact: Prior | None = None
-        self.settings = (config.temperature, config.top_k, config.top_p)
+        self.settings = (config.temperature, config.top_k, config.top_p, config.min_p)
         direction = np.random.default_rng(0).uniform(-1, 1, prior.codebook_size)
         self.perturbation = ROUNDING * torch.from_numpy(direction).float()
         # Moves the uniform number further than the logits can move a border between codes.

@@ -1,4 +1,4 @@
-"""Which codes may be drawn: temperature, top-k and nucleus."""
+"""Which codes may be drawn: temperature, top-k, nucleus and min-p."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from torch import Tensor
 
 
 def filter_logits(
-    logits: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 0.0
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 0.0,
+    min_p: float = 0.0,
 ) -> Tensor:
     """Logits scaled by the temperature, minus infinity where a code may not be drawn.
 
@@ -21,6 +25,8 @@ def filter_logits(
         top_p: keep the smallest set of codes whose probability (after temperature and
             top-k) reaches `top_p`, at least one code (Holtzman et al. 2020, "The Curious
             Case of Neural Text Degeneration"). 0, or 1 and above, keeps all.
+        min_p: keep the codes that are at least this likely by the likeliest (Nguyen et al.
+            2024, "Turning Up the Heat"), from 0 to 1. 0 keeps all.
 
     Returns:
         A new tensor, ``[..., codebook_size]``.
@@ -34,6 +40,8 @@ def filter_logits(
         raise ValueError(f"top_k must be 0 or greater, not {top_k}")
     if not top_p >= 0:
         raise ValueError(f"top_p must be 0 or greater, not {top_p}")
+    if not 0 <= min_p <= 1:
+        raise ValueError(f"min_p must be from 0 to 1, not {min_p}")
     logits = logits / temperature
     if 0 < top_k < logits.shape[-1]:
         smallest_kept = logits.topk(top_k).values[..., -1:]
@@ -45,4 +53,7 @@ def filter_logits(
         beyond[..., 0] = False
         dropped = torch.empty_like(beyond).scatter(-1, order, beyond)
         logits = logits.masked_fill(dropped, -math.inf)
+    if min_p > 0:
+        least = logits.amax(dim=-1, keepdim=True) + math.log(min_p)
+        logits = logits.masked_fill(logits < least, -math.inf)
     return logits

@@ -45,6 +45,7 @@ SETTINGS = (
     "top_k",
     "duration",
     "seed",
+    "min_p",
     "overlap",
     "join",
     "sampler",
@@ -328,6 +329,12 @@ def build_tab(context: TabContext) -> None:
                 )
                 randomize = gr.Button("Randomize", size="sm", scale=1, min_width=90)
             with gr.Accordion("Advanced", open=False):
+                min_p = slider(
+                    "min_p",
+                    0.01,
+                    "Min-p",
+                    "Leaves out what is so much unlikelier than the likeliest. 0 is off.",
+                )
                 overlap = slider(
                     "overlap",
                     10,
@@ -411,7 +418,9 @@ def build_tab(context: TabContext) -> None:
                     saved = gr.Markdown()
                     files = gr.File(label="Download", interactive=False, visible=False)
 
-    controls = [temperature, top_p, top_k, duration, seed, overlap, join, sampler, vocoder, quality]
+    controls = [
+        temperature, top_p, top_k, duration, seed, min_p, overlap, join, sampler, vocoder, quality
+    ]  # fmt: skip
     shown = [player, words, command, longer, chosen_take, results]
 
     def show(number: int | None, session: Session) -> list[Any]:
@@ -445,6 +454,7 @@ def build_tab(context: TabContext) -> None:
         top_k: float,
         duration: float,
         seed: str,
+        min_p: float,
         overlap: float,
         join: str,
         sampler: str,
@@ -456,7 +466,8 @@ def build_tab(context: TabContext) -> None:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way to ask for one
     ) -> list[Any]:
         values = [
-            temperature, top_p, top_k, duration, seed, overlap, join, sampler, vocoder, quality
+            temperature, top_p, top_k, duration, seed, min_p, overlap, join, sampler, vocoder,
+            quality,
         ]  # fmt: skip
         actions.make(key, values, count, session, request.session_hash, progress)
         return show(None, session)

@@ -59,6 +59,7 @@ class Take:
             f"**Seed {config.seed}**, {duration:g} s of sound in {self.seconds:.1f} s "
             f"({duration / self.seconds:.1f} times real time)  \n"
             f"Temperature {config.temperature:g}, top-p {nucleus}, top-k {config.top_k or 'off'}, "
+            f"min-p {config.min_p or 'off'}, "
             f"overlap {config.overlap:g} ms, {config.join} join, {config.sampler} sampler, "
             f"{config.vocoder} ({config.quality})"
         )
