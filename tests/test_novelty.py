@@ -50,7 +50,8 @@ def test_copies_show_up(model, monkeypatch):
     summary = measure_novelty(model, dataset, 1, config, no_progress).summary
     assert summary["copies"] == 1.0
     assert summary["takes"]["equal_codes"]["lowest"] == 1.0
-    assert summary["takes"]["mel_distance"]["highest"] == 0.0
+    # Batches of other sizes are rounded otherwise.
+    assert summary["takes"]["mel_distance"]["highest"] == pytest.approx(0, abs=1e-6)
 
 
 def test_takes_that_are_new_are_not_copies(model):
