@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training import note, refuse_existing, share_of, skipped_notes
 from distill_prior_gen.config import LIMITS, GenerationConfig
@@ -28,14 +29,7 @@ from distill_prior_gen.config import LIMITS, GenerationConfig
     show_default=True,
     help="Length of a take in seconds.",
 )
-@click.option(
-    "-t",
-    "--temperature",
-    type=click.FloatRange(*LIMITS["temperature"]),
-    default=GenerationConfig.temperature,
-    show_default=True,
-    help="Below 1 more typical, above 1 more surprising.",
-)
+@options.temperature
 @click.option(
     "-s",
     "--seed",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.config import (
     FORMATS,
@@ -35,14 +36,7 @@ from distill_prior_gen.plugins import choose, samplers, vocoders
     help="File to write (the suffix sets the format) or folder for files named after model "
     "and seed.  [default: the current folder]",
 )
-@click.option(
-    "-t",
-    "--temperature",
-    type=click.FloatRange(*LIMITS["temperature"]),
-    default=GenerationConfig.temperature,
-    show_default=True,
-    help="Below 1 more typical, above 1 more surprising.",
-)
+@options.temperature
 @click.option(
     "--top-p",
     type=click.FloatRange(*LIMITS["top_p"]),
@@ -141,21 +135,11 @@ from distill_prior_gen.plugins import choose, samplers, vocoders
     metavar="16|24|32",
     help="Bits a sample for wav and flac; 32 is float, for wav.  [default: 24]",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where the networks run.",
-)
+@options.device
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the takes.")
-@click.option(
-    "--progress/--no-progress",
-    default=None,
-    help="Show progress on standard error.  [default: in a terminal]",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and results.")
+@options.progress
+@options.quiet
 def sample(
     model: Path | None,
     output: Path,

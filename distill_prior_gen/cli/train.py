@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training import (
     PRIOR_OPTIONS,
@@ -48,21 +49,11 @@ INTERRUPTED = 130
     show_default=True,
     help="The same seed gives the same model on the same machine.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where the networks are trained.",
-)
+@options.device
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the model.")
-@click.option(
-    "--progress/--no-progress",
-    default=None,
-    help="Show progress on standard error.  [default: in a terminal]",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and results.")
+@options.progress
+@options.quiet
 @click.pass_context
 def train(
     ctx: click.Context,

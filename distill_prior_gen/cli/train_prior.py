@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.train import INTERRUPTED
 from distill_prior_gen.cli.training import (
@@ -36,21 +37,11 @@ from distill_prior_gen.training.settings import LIMITS, PriorSettings
     show_default=True,
     help="The same seed gives the same prior on the same machine.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where the prior is trained.",
-)
+@options.device
 @click.option("--force", is_flag=True, help="Replace a prior that MODEL has already.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the prior.")
-@click.option(
-    "--progress/--no-progress",
-    default=None,
-    help="Show progress on standard error.  [default: in a terminal]",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and results.")
+@options.progress
+@options.quiet
 @click.pass_context
 def train_prior(
     ctx: click.Context,

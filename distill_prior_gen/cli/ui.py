@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from distill_prior_gen.cli import options
+
 
 def _user_and_password(
     context: click.Context, parameter: click.Parameter, value: str | None
@@ -43,13 +45,7 @@ def _user_and_password(
     help="Ask for this user and password.",
 )
 @click.option("--share", is_flag=True, help="Make the page public through Gradio's servers.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
-    default="auto",
-    show_default=True,
-    help="Where the networks run.",
-)
+@options.device
 @click.option("--open/--no-open", "open_", default=True, help="Open the page in a browser.")
 def ui(
     folders: tuple[Path, ...],
