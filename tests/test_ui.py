@@ -265,14 +265,15 @@ def test_takes_that_were_finished_stay_when_the_rest_is_cancelled(context):
     assert list(session.takes) == list(range(1, made + 2))
 
 
-def test_a_failure_half_way_leaves_no_take(context):
+@pytest.mark.parametrize("error", [FloatingPointError, RuntimeError, MemoryError])
+def test_a_failure_half_way_leaves_no_take(context, error):
     actions, session = Actions(context), Session()
     values = [VALUES[name] for name in SETTINGS]
     values[SETTINGS.index("duration")] = 30
 
     def progress(share, desc):
         if share > 0:
-            raise FloatingPointError("the prior gave up")
+            raise error("the prior gave up")
 
     with pytest.raises(gr.Error, match="the prior gave up"):
         actions.make("small.distill", values, 1, session, "me", progress)

@@ -34,7 +34,9 @@ RECORDINGS = (
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="File to write."
+)
 def build(folder: Path, output: Path) -> None:
     """Train the demo model on the samples of Sonic Pi in FOLDER, and halve its weights."""
     from dataclasses import replace
@@ -47,6 +49,9 @@ def build(folder: Path, output: Path) -> None:
     from distill_prior_gen.training.prior import train_prior
     from distill_prior_gen.training.vqvae import train_vqvae
 
+    missing = [name for name in RECORDINGS if not (folder / f"{name}.flac").exists()]
+    if missing:
+        raise click.UsageError(f"{folder} lacks {', '.join(missing)} (.flac)")
     with TemporaryDirectory() as chosen, progress_bar(True) as report:
         for name in RECORDINGS:
             shutil.copy(folder / f"{name}.flac", chosen)

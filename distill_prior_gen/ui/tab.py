@@ -188,8 +188,8 @@ class Actions:
                     start = time.perf_counter()
         except _CancelledError:
             gr.Info("Cancelled.")
-        except (ValueError, ArithmeticError, OSError) as error:
-            raise gr.Error(str(error)) from error
+        except Exception as error:  # of a plugin's sampler or vocoder, too
+            raise gr.Error(str(error) or type(error).__name__) from error
         finally:
             # After a cancelled take, the next may have begun already.
             if self.stops.get(stop_key) is stop:
