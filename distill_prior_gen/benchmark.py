@@ -22,15 +22,13 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.recordings import audio_files, read_mono
 from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
-from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
-from distill_prior_gen.generation import generate_takes
+from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
+from distill_prior_gen.generation import generate_takes, sample_codes
 from distill_prior_gen.measures import mel_fit
 from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
-from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 from distill_prior_gen.sampling.filters import filter_logits
-from distill_prior_gen.sampling.streams import CODES, stream
 
 STAGES = ("sampling", "decoding", "inversion")
 OVERLAP_S = 0.05
@@ -87,7 +85,7 @@ def run_benchmark(
     """
     rows = []
     plain_prior = PlainPrior(model.prior)
-    config = GenerationConfig(seed=0)
+    config = GenerationConfig(sampler="independent", seed=0)
     make(model, config, 1)  # leaves the costs of a first call out of the figures
     for index, seconds in enumerate(durations):
         progress(index / len(durations), f"{seconds} s of sound...")
@@ -109,8 +107,8 @@ def run_benchmark(
 def make(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, float]:
     """Seconds a stage of this package's way."""
     stopwatch = Stopwatch()
-    streams = [stream(0, CODES, chunk) for chunk in range(chunks)]
-    codes = stopwatch("sampling", sample_autoregressive, model, config, streams, no_progress)
+    tokens = stopwatch("sampling", sample_codes, model, chunks, config)
+    codes = tokens.unflatten(1, (-1, model.num_quantizers))
     mels = stopwatch("decoding", model.decode, codes)
     frames = round(OVERLAP_S * model.sample_rate / model.spectrogram.hop_length)
     mel = join_log_mels(mels, frames)
@@ -125,12 +123,13 @@ def make_plainly(
     """Seconds a stage of the plain way."""
     stopwatch = Stopwatch()
     generator = torch.Generator().manual_seed(0)
+    filters = [config.per_level(field, 1)[0] for field in ("temperature", "top_k", "top_p")]
 
     def sample() -> Tensor:
         tokens = torch.randint(model.codebook_size, (1, 1), generator=generator)
         for _ in range(model.prior.seq_len - 1):
             logits = prior(tokens.to(model.device))[:, -1].cpu()
-            kept = filter_logits(logits, config.temperature, config.top_k, config.top_p)
+            kept = filter_logits(logits, *filters)
             token = torch.multinomial(kept.softmax(dim=-1), 1, generator=generator)
             tokens = torch.cat([tokens, token], dim=1)
         return tokens.unflatten(1, (-1, model.num_quantizers))

@@ -9,16 +9,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from distill_prior_gen.audio.joining import join_log_mels, overlap_add, pieces_needed
-from distill_prior_gen.audio.vocoders import Vocoder
+from distill_prior_gen.audio.joining import (
+    close_loop,
+    join_log_mels,
+    overlap_add,
+    resample_loop,
+    rising_fade,
+    stretch_loop,
+)
+from distill_prior_gen.audio.vocoders import invert_loop
 from distill_prior_gen.config import GenerationConfig, Progress, no_progress
+from distill_prior_gen.layout import Layout, Separate, Shared, frames_kept, lay_out
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.vqvae import STRIDE
-from distill_prior_gen.plugins import choose, samplers, vocoders
-from distill_prior_gen.sampling.autoregressive import PriorSampler
+from distill_prior_gen.plugins import Vocoder, choose, samplers, vocoders
+from distill_prior_gen.prompt import Prompt, read_prompt
+from distill_prior_gen.sampling.chunks import FREE, Chunk
 from distill_prior_gen.sampling.streams import CODES, PHASE, new_seed, stream
+from distill_prior_gen.sampling.takes import draw_chunks, draw_takes
 
 SAMPLING_SHARE = 0.6
 """Share of the progress bar that goes to sampling codes."""
@@ -35,7 +45,8 @@ class GenerationResult:
         codes: int64 ``[chunk, H * W, num_quantizers]``.
         mel: float32 ``[n_mels, frames]``, the log1p mel power that was inverted (with
             ``join="crossfade"``, chunk after chunk).
-        boundaries: samples at which one chunk is half faded into the next.
+        layout: where the chunks lie in the take.
+        prompt: that the take starts from.
         gain: what the waveform was multiplied with to stay within -1 and 1, mostly 1.
         timings: seconds for ``sample``, ``decode`` and ``invert``, of this take and those of
             the same call before it.
@@ -46,7 +57,8 @@ class GenerationResult:
     config: GenerationConfig
     codes: Tensor
     mel: Tensor
-    boundaries: list[int]
+    layout: Layout
+    prompt: Prompt | None
     gain: float
     timings: dict[str, float]
 
@@ -59,6 +71,11 @@ class GenerationResult:
     def duration(self) -> float:
         """In seconds."""
         return len(self.audio) / self.sample_rate
+
+    @property
+    def boundaries(self) -> list[int]:
+        """Samples at which one chunk is half faded into the next."""
+        return self.layout.boundaries
 
 
 def generate(
@@ -74,7 +91,7 @@ def generate_takes(
     count: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[GenerationResult]:
-    """Make takes of ``round(duration * sample_rate)`` samples, all sampled in one batch.
+    """Make takes of ``round(duration * sample_rate)`` samples, all sampled together.
 
     Yields each as soon as it is finished.
 
@@ -88,7 +105,8 @@ def generate_takes(
             raises ends the work.
 
     Raises:
-        ValueError: if there is no such sampler or vocoder, or it gives what it should not.
+        ValueError: if there is no such sampler or vocoder, or it gives what it should not; if
+            the prompt cannot be read; if settings do not fit the model.
         FloatingPointError: if the prior's logits or the samples are not finite.
     """
     config = config or GenerationConfig()
@@ -99,35 +117,38 @@ def generate_takes(
     configs = [replace(config, seed=first_seed + take) for take in range(count)]
     timings: dict[str, float] = {}
 
-    layout = lay_out(model, config)
-    chunks = layout.chunks
-    generators = [
-        stream(first_seed + take, CODES, chunk) for take in range(count) for chunk in range(chunks)
-    ]
+    prompt = read_prompt(model, config) if config.prompt else None
+    layout = lay_out(model, config, sampler.continues, prompt)
     with _timed(timings, "sample"):
-        codes = _draw_codes(
+        codes = draw_takes(
             sampler,
             model,
-            configs[0],
-            generators,
+            configs,
+            layout,
+            prompt,
             lambda share, text: progress(share * SAMPLING_SHARE, text),
-        ).unflatten(0, (count, chunks))
+        )
     with _timed(timings, "decode"):
-        mels = model.decode(codes.flatten(0, 1)).unflatten(0, (count, chunks))
+        if isinstance(layout, Shared):
+            mels = [_decode_whole(model, layout, take) for take in codes]
+        else:
+            mels = list(model.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]))
     for take, settings in enumerate(configs):
 
         def report(share: float, text: str, take: int = take) -> None:
             progress(SAMPLING_SHARE + (1 - SAMPLING_SHARE) * (take + share) / count, text)
 
         with _timed(timings, "invert"):
-            samples, mel = _reconstruct(vocoder, model, settings, mels[take], report)
-        total = round(config.duration * model.sample_rate)
-        if len(samples) != total:
+            samples, mel = _reconstruct(vocoder, model, settings, layout, mels[take], report)
+        if len(samples) != layout.samples:
             raise ValueError(
-                f"vocoder {config.vocoder} gave {len(samples)} samples instead of {total}"
+                f"vocoder {config.vocoder} gave {len(samples)} samples instead of {layout.samples}"
             )
         if not samples.isfinite().all():
             raise FloatingPointError(f"vocoder {config.vocoder} gave samples that are not finite")
+        if prompt and config.prompt_crossfade:
+            overlap = round(config.overlap / 1000 * model.sample_rate)
+            samples = _begin_with(prompt, layout, samples, overlap)
         peak = float(samples.abs().max())
         gain = 1 / peak if peak > 1 else 1.0
         audio = (samples / max(peak, 1.0)).numpy()
@@ -138,7 +159,8 @@ def generate_takes(
             config=settings,
             codes=codes[take],
             mel=mel,
-            boundaries=layout.boundaries,
+            layout=layout,
+            prompt=prompt,
             gain=gain,
             timings=dict(timings),
         )
@@ -150,116 +172,97 @@ def sample_codes(
     config: GenerationConfig | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Draw codes alone, int64 ``[num_chunks, H * W * num_quantizers]``.
+    """Draw the codes of chunks that have nothing to do with each other.
 
-    Tokens are in the prior's order: position by position (lowest frequency band
-    first), the quantizer levels of a position next to each other.
+    Returns:
+        int64 ``[num_chunks, H * W * num_quantizers]``, in the prior's order: position by
+        position (lowest frequency band first), the quantizer levels of a position next to
+        each other.
     """
     config = config or GenerationConfig()
     seed = new_seed() if config.seed is None else config.seed
     sampler = choose("sampler", config.sampler, samplers())
-    generators = [stream(seed, CODES, chunk) for chunk in range(num_chunks)]
-    return _draw_codes(sampler, model, config, generators, progress or no_progress).flatten(1)
-
-
-def _draw_codes(
-    sampler: PriorSampler,
-    model: PriorModel,
-    config: GenerationConfig,
-    generators: list[np.random.Generator],
-    progress: Progress,
-) -> Tensor:
-    codes = sampler(model, config, generators, progress)
     height, width = model.grid
-    shape = (len(generators), height * width, model.num_quantizers)
-    if codes.shape != shape or codes.dtype != torch.int64:
-        raise ValueError(
-            f"sampler {config.sampler} gave {codes.dtype} {list(codes.shape)} "
-            f"instead of int64 {list(shape)}"
-        )
-    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size:
-        raise ValueError(f"sampler {config.sampler} gave codes that are not in the codebook")
-    return codes
+    held = torch.full((height * width, model.num_quantizers), FREE)
+    temperature = config.per_level("temperature", model.num_quantizers)
+    chunks = [Chunk(stream(seed, CODES, n), held, temperature) for n in range(num_chunks)]
+    return draw_chunks(sampler, model, config, chunks, progress or no_progress).flatten(1)
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How the chunks of a take lie, in frames if they are joined as mels, else in samples.
-
-    Attributes:
-        unit: samples from one to the next.
-        length: of a chunk.
-        overlap: of neighbouring chunks.
-        total: that the take needs.
-    """
-
-    unit: int
-    length: int
-    overlap: int
-    total: int
-
-    @property
-    def chunks(self) -> int:
-        return pieces_needed(self.total, self.length, self.overlap)
-
-    @property
-    def boundaries(self) -> list[int]:
-        """Samples at which one chunk is half faded into the next."""
-        step = self.length - self.overlap
-        middles = (chunk * step + self.overlap / 2 for chunk in range(1, self.chunks))
-        return [round(middle * self.unit) for middle in middles]
-
-
-def lay_out(model: PriorModel, config: GenerationConfig) -> Layout:
-    """The layout of a take of ``config.duration``, of as few chunks as make it."""
-    total = round(config.duration * model.sample_rate)
-    length, hop = frames_kept(model), model.spectrogram.hop_length
-    if config.join == "crossfade":
-        unit, length = 1, (length - 1) * hop
-    else:
-        unit, total = hop, model.spectrogram.frames_to_cover(total)
-    overlap = min(round(config.overlap / 1000 * model.sample_rate / unit), length // 2)
-    return Layout(unit, length, overlap, total)
-
-
-def frames_kept(model: PriorModel) -> int:
-    """Frames of a chunk that are heard.
-
-    The encoder fills the last column of the code map up with zeros, towards which the
-    last frames of a decoded chunk sag; as many as were filled up are left out.
-    """
-    frames, columns = model.checkpoint.frames, model.grid[1]
-    filled = columns * STRIDE - frames
-    return frames - min(filled, frames // 8)
+def _decode_whole(model: PriorModel, layout: Shared, codes: Tensor) -> Tensor:
+    """Log-mel of the chunks ``[chunk, H * W, level]`` of a take on their common code map."""
+    mel = model.decode_map(layout.stitch(codes.unflatten(1, model.grid)), layout.loop)
+    if layout.loop:
+        return stretch_loop(mel, layout.frames)
+    return mel[:, layout.skipped : layout.skipped + layout.frames]
 
 
 def _reconstruct(
     vocoder: Vocoder,
     model: PriorModel,
     config: GenerationConfig,
+    layout: Layout,
     mels: Tensor,
     progress: Progress,
 ) -> tuple[Tensor, Tensor]:
-    """Samples of a take, and the mel they were made from, of its chunks' log-mels."""
+    """Samples of a take, and the mel they were made from.
+
+    Args:
+        mels: log-mel of the take, or of its chunks if they are separate.
+    """
     assert config.seed is not None
-    layout = lay_out(model, config)
-    mels = mels[..., : frames_kept(model)]
-    if config.join == "crossfade":
-        pieces = []
-        for chunk, mel in enumerate(mels):
-
-            def report(share: float, text: str, chunk: int = chunk) -> None:
-                progress((chunk + share) / len(mels), text)
-
-            generator = stream(config.seed, PHASE, chunk)
-            pieces.append(vocoder(mel, model.spectrogram, generator, config.quality, report).cpu())
-        mel = torch.cat(list(mels), dim=-1)
-        samples = overlap_add(torch.stack(pieces), layout.overlap)
+    if isinstance(layout, Shared):
+        mel = mels
+    elif config.join == "crossfade":
+        return _crossfade(vocoder, model, config, layout, mels[..., : frames_kept(model)], progress)
     else:
-        mel = join_log_mels(mels, layout.overlap)[:, : layout.total]
-        generator = stream(config.seed, PHASE)
-        samples = vocoder(mel, model.spectrogram, generator, config.quality, progress).cpu()
-    return samples[: round(config.duration * model.sample_rate)], mel.cpu()
+        mel = join_log_mels(mels[..., : frames_kept(model)], layout.overlap)
+        mel = mel[:, layout.skipped : layout.skipped + layout.total]
+        if config.loop:
+            mel = close_loop(mel.expm1(), layout.overlap).log1p()
+    arguments = mel, model.spectrogram, stream(config.seed, PHASE), config.quality, progress
+    if config.loop:
+        overlap = round(config.overlap / 1000 * model.sample_rate)
+        samples = resample_loop(invert_loop(vocoder, *arguments, overlap), layout.samples)
+    else:
+        samples = vocoder.invert(*arguments)[: layout.samples]
+    return samples.cpu(), mel.cpu()
+
+
+def _crossfade(
+    vocoder: Vocoder,
+    model: PriorModel,
+    config: GenerationConfig,
+    layout: Separate,
+    mels: Tensor,
+    progress: Progress,
+) -> tuple[Tensor, Tensor]:
+    """`_reconstruct` where chunks are inverted one by one."""
+    assert config.seed is not None
+    pieces = []
+    for chunk, mel in enumerate(mels):
+
+        def report(share: float, text: str, chunk: int = chunk) -> None:
+            progress((chunk + share) / len(mels), text)
+
+        generator = stream(config.seed, PHASE, chunk)
+        piece = vocoder.invert(mel, model.spectrogram, generator, config.quality, report)
+        pieces.append(piece.cpu())
+    samples = overlap_add(torch.stack(pieces), layout.overlap)
+    samples = samples[layout.skipped : layout.skipped + layout.total]
+    if config.loop:
+        samples = close_loop(samples, layout.overlap)
+    return samples, torch.cat(list(mels), dim=-1).cpu()
+
+
+def _begin_with(prompt: Prompt, layout: Layout, samples: Tensor, overlap: int) -> Tensor:
+    """`samples` that begin with the prompt itself, which fades out over its last `overlap`."""
+    recording = F.pad(prompt.samples, (prompt.silence + layout.starts[0], 0))[: len(samples)]
+    fade = min(overlap, len(recording))
+    share = torch.ones(len(recording))
+    share[len(recording) - fade :] -= rising_fade(fade)
+    begun = torch.lerp(samples[: len(recording)], recording, share)
+    return torch.cat([begun, samples[len(recording) :]])
 
 
 @contextmanager

@@ -8,7 +8,6 @@ ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -16,9 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from distill_prior_gen.audio.vocoders import Vocoder
-    from distill_prior_gen.plugins import RegisterTab
-    from distill_prior_gen.sampling.autoregressive import PriorSampler
+    from distill_prior_gen.plugins import RegisterSampler, RegisterTab, RegisterVocoder
 
 PROJECT = "distill"
 
@@ -47,25 +44,31 @@ def distill_register_tabs(register: RegisterTab) -> None:
 
 
 @hookspec
-def distill_register_prior_samplers(register: Callable[[str, PriorSampler], None]) -> None:
+def distill_register_prior_samplers(register: RegisterSampler) -> None:
     """Add ways to draw codes from a prior, for ``--sampler`` and ``GenerationConfig.sampler``.
 
     Args:
-        register: ``register(name, sampler)``. ``sampler(model, config, generators, progress)``
-            gets a `PriorModel`, a `GenerationConfig`, a list with one
-            ``numpy.random.Generator`` a chunk, and ``progress(share, text)``; it returns
-            codes, an int64 tensor ``[chunks, H * W, levels]``.
+        register: ``register(name, draw, continues=False)``. ``draw(model, config, chunks,
+            progress)`` gets a `PriorModel`, a `GenerationConfig`, a list of chunks, and
+            ``progress(share, text)``. Each chunk has a ``generator`` of random numbers, a
+            ``temperature`` for each level, and ``held``, int64 ``[H * W, levels]`` with the
+            codes that it must have and -1 where it may have any. `draw` returns codes, an
+            int64 tensor ``[chunks, H * W, levels]``. If `continues`, it is called for one
+            chunk of every take after the other, each held to the end of the one before;
+            otherwise once for all chunks.
     """
 
 
 @hookspec
-def distill_register_vocoders(register: Callable[[str, Vocoder], None]) -> None:
+def distill_register_vocoders(register: RegisterVocoder) -> None:
     """Add ways to turn a mel into sound, for ``--vocoder`` and ``GenerationConfig.vocoder``.
 
     Args:
-        register: ``register(name, vocoder)``. ``vocoder(mel, spectrogram, generator, quality,
-            progress)`` gets a log1p mel power spectrogram, float32 ``[n_mels, frames]``, its
-            `SpectrogramSettings`, a ``numpy.random.Generator``, ``"fast"``, ``"normal"`` or
-            ``"best"``, and ``progress(share, text)``; it returns float32 samples,
-            ``(frames - 1) * hop_length`` of them.
+        register: ``register(name, invert, circular=False)``. ``invert(mel, spectrogram,
+            generator, quality, progress)`` gets a log1p mel power spectrogram, float32
+            ``[n_mels, frames]``, its `SpectrogramSettings`, a ``numpy.random.Generator``,
+            ``"fast"``, ``"normal"`` or ``"best"``, and ``progress(share, text)``; it returns
+            float32 samples, ``(frames - 1) * hop_length`` of them. If `circular`, it is called with
+            ``circular=True`` for a loop: the end of the mel leads into its start, and it
+            returns ``frames * hop_length`` samples that do so, too.
     """

@@ -15,7 +15,7 @@ from torch import Tensor
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import CLUSTER_SIZE, Checkpoint, ModelFileError, read_checkpoint
 from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import VQVAE
+from distill_prior_gen.models.vqvae import STRIDE, VQVAE
 
 DECODED_AT_ONCE = 64
 """Chunks in a decoder batch, which needs about 2 MB a chunk at the default size."""
@@ -88,6 +88,16 @@ class PriorModel:
         return self.checkpoint.grid
 
     @property
+    def frames(self) -> int:
+        """Of the mel of a chunk."""
+        return self.checkpoint.frames
+
+    @property
+    def window(self) -> int:
+        """Columns of a chunk that the encoder did not fill up with zeros, at least one."""
+        return max(1, self.frames // STRIDE)
+
+    @property
     def num_quantizers(self) -> int:
         return self.prior.num_quantizers
 
@@ -112,9 +122,37 @@ class PriorModel:
         mels = []
         for part in codes.split(DECODED_AT_ONCE):
             embeddings = self.vqvae.codes_to_embeddings(part.to(self.device), self.grid)
-            frames = self.checkpoint.frames
-            mels.append(self.vqvae.decode(embeddings, self.spectrogram.n_mels, frames))
+            mels.append(self.vqvae.decode(embeddings, self.spectrogram.n_mels, self.frames))
         return torch.cat(mels)
+
+    @torch.no_grad()
+    def decode_map(self, codes: Tensor, loop: bool = False) -> Tensor:
+        """Log-mel ``[n_mels, STRIDE * column]`` of a code map of any length.
+
+        The frames of a column depend on it and the next one alone, so that a long map can be
+        decoded by pieces.
+
+        Args:
+            codes: int64 ``[H, column, level]``.
+            loop: whether the first column follows on the last.
+        """
+        height, columns, _ = codes.shape
+        flat = codes.flatten(0, 1)[None].to(self.device)
+        embeddings = self.vqvae.codes_to_embeddings(flat, (height, columns))
+        if loop:
+            embeddings = torch.cat([embeddings, embeddings[..., :1]], dim=-1)
+        size, bands = DECODED_AT_ONCE * self.grid[1], self.spectrogram.n_mels
+        mels = []
+        for start in range(0, columns, size):
+            piece = embeddings[..., start : start + size + 1]
+            frames = STRIDE * min(size, columns - start)
+            mels.append(self.vqvae.decode(piece, bands, frames)[0])
+        return torch.cat(mels, dim=-1)
+
+    @torch.no_grad()
+    def encode(self, mels: Tensor) -> Tensor:
+        """Codes, int64 ``[chunk, H * column, level]``, of log-mels ``[chunk, n_mels, frames]``."""
+        return self.vqvae.encode(mels.to(self.device)).cpu()
 
 
 def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto") -> PriorModel:

@@ -21,8 +21,8 @@ import pluggy
 from distill_prior_gen import hookspecs, prior_sampler
 
 if TYPE_CHECKING:
-    from distill_prior_gen.audio.vocoders import Vocoder
-    from distill_prior_gen.sampling.autoregressive import PriorSampler
+    from distill_prior_gen.audio.vocoders import Invert
+    from distill_prior_gen.sampling.chunks import DrawChunks
 
 DISTRIBUTION = "distill-prior-gen"
 OWN = "prior-sampler"
@@ -60,6 +60,30 @@ class Tab:
     label: str
     build: Callable[[TabContext], None]
     position: int | None = None
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A way to draw codes, see the hook `distill_register_prior_samplers`."""
+
+    draw: DrawChunks
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Vocoder:
+    """A way to turn a mel into sound, see the hook `distill_register_vocoders`."""
+
+    invert: Invert
+    circular: bool = False
+
+
+class RegisterSampler(Protocol):
+    def __call__(self, name: str, draw: DrawChunks, continues: bool = False) -> None: ...
+
+
+class RegisterVocoder(Protocol):
+    def __call__(self, name: str, invert: Invert, circular: bool = False) -> None: ...
 
 
 class RegisterTab(Protocol):
@@ -165,7 +189,7 @@ def plugins() -> Plugins:
     return Plugins()
 
 
-def samplers() -> dict[str, PriorSampler]:
+def samplers() -> dict[str, Sampler]:
     """All prior samplers by name."""
     return _things("distill_register_prior_samplers")
 
@@ -216,7 +240,12 @@ def _registry(hook: str) -> tuple[dict[str, Any], dict[str, Any]]:
             things[identifier] = Tab(identifier, label, build, position)
 
         return {"register": register_tab}, things
-    return {"register": things.__setitem__}, things
+    kind = Sampler if hook == "distill_register_prior_samplers" else Vocoder
+
+    def register(name: str, *arguments: Any, **options: Any) -> None:
+        things[name] = kind(*arguments, **options)
+
+    return {"register": register}, things
 
 
 def _names(variable: str) -> set[str]:

@@ -1,8 +1,7 @@
-"""This package's own plugin: its commands, tab, sampler and vocoders."""
+"""This package's own plugin: its commands, tab, samplers and vocoders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -10,9 +9,12 @@ import click
 from distill_prior_gen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from distill_prior_gen.audio.vocoders import Vocoder
-    from distill_prior_gen.plugins import RegisterTab, TabContext
-    from distill_prior_gen.sampling.autoregressive import PriorSampler
+    from distill_prior_gen.plugins import (
+        RegisterSampler,
+        RegisterTab,
+        RegisterVocoder,
+        TabContext,
+    )
 
 
 @hookimpl
@@ -41,16 +43,17 @@ def distill_register_tabs(register: RegisterTab) -> None:
 
 
 @hookimpl
-def distill_register_prior_samplers(register: Callable[[str, PriorSampler], None]) -> None:
+def distill_register_prior_samplers(register: RegisterSampler) -> None:
     from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 
-    register("autoregressive", sample_autoregressive)
+    register("continue", sample_autoregressive, continues=True)
+    register("independent", sample_autoregressive)
 
 
 @hookimpl
-def distill_register_vocoders(register: Callable[[str, Vocoder], None]) -> None:
+def distill_register_vocoders(register: RegisterVocoder) -> None:
     from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
     from distill_prior_gen.audio.vocoders import torchaudio_griffin_lim
 
-    register("mel-griffin-lim", mel_griffin_lim)
+    register("mel-griffin-lim", mel_griffin_lim, circular=True)
     register("torchaudio", torchaudio_griffin_lim)

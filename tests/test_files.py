@@ -12,6 +12,7 @@ from distill_prior_gen import GenerationConfig, GenerationResult, generate
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.audio.files import write_take
 from distill_prior_gen.config import ExportConfig
+from distill_prior_gen.layout import Separate
 from distill_prior_gen.paths import free_path
 
 RATE = 48_000
@@ -26,7 +27,8 @@ def sine() -> GenerationResult:
     audio[-1] = 1.0
     config = GenerationConfig(seed=12, temperature=0.7)
     empty = torch.empty(0)
-    return GenerationResult(audio, RATE, config, empty.long(), empty, [], 1.0, {})
+    layout = Separate(len(audio), 1, len(audio), 0, 0, len(audio), 8192)
+    return GenerationResult(audio, RATE, config, empty.long(), empty, layout, None, 1.0, {})
 
 
 @pytest.mark.parametrize(

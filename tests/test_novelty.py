@@ -8,9 +8,11 @@ import soundfile
 import torch
 from click.testing import CliRunner
 
-from distill_prior_gen import GenerationConfig, generate, generation
+from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import no_progress
+from distill_prior_gen.plugins import Sampler
+from distill_prior_gen.training import novelty as novelty_module
 from distill_prior_gen.training.data import Dataset, Recording
 from distill_prior_gen.training.novelty import Novelty, measure_novelty, nearest
 from distill_prior_gen.training.vqvae import encode
@@ -42,10 +44,10 @@ def test_copies_show_up(model, monkeypatch):
     dataset = noises(model, 5)
     copies = encode(model.vqvae, dataset, dataset.cut(dataset.training))
 
-    def play_back(model, config, generators, progress):
-        return copies[: len(generators)]
+    def play_back(model, config, chunks, progress):
+        return copies[: len(chunks)]
 
-    monkeypatch.setattr(generation, "samplers", lambda: {"play-back": play_back})
+    monkeypatch.setattr(novelty_module, "samplers", lambda: {"play-back": Sampler(play_back)})
     config = GenerationConfig(duration=2, seed=0, sampler="play-back")
     summary = measure_novelty(model, dataset, 1, config, no_progress).summary
     assert summary["copies"] == 1.0

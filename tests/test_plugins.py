@@ -204,14 +204,19 @@ class Half:
 
     @hookimpl
     def distill_register_prior_samplers(self, register):
-        register("short", lambda model, config, generators, progress: torch.zeros(1).long())
+        register("short", lambda model, config, chunks, progress: torch.zeros(1).long())
         register("beyond", self.beyond)
+        register("deaf", self.deaf, continues=True)
 
     @staticmethod
-    def beyond(model, config, generators, progress):
-        height, width = model.grid
-        shape = (len(generators), height * width, model.num_quantizers)
-        return torch.full(shape, model.codebook_size)
+    def beyond(model, config, chunks, progress):
+        return torch.full((len(chunks), *chunks[0].held.shape), model.codebook_size)
+
+    @staticmethod
+    def deaf(model, config, chunks, progress):
+        """Every chunk has a code of its own, whatever it should hold."""
+        shape = (len(chunks), *chunks[0].held.shape)
+        return torch.full(shape, int(chunks[0].generator.integers(model.codebook_size)))
 
     @hookimpl
     def distill_register_vocoders(self, register):
@@ -233,7 +238,7 @@ def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
     with caplog.at_level(logging.WARNING):
         assert {"short", "nan"} <= plugins.vocoders().keys()
     assert "Plugin half: 'torchaudio' is taken by plugin prior-sampler" in caplog.messages
-    assert plugins.vocoders()["torchaudio"].__module__ == "distill_prior_gen.audio.vocoders"
+    assert plugins.vocoders()["torchaudio"].invert.__module__ == "distill_prior_gen.audio.vocoders"
     plugins.plugins().manager.unregister(half)
     assert "nan" not in plugins.vocoders()
     plugins.plugins().manager.register(half, "half")
@@ -244,6 +249,7 @@ def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
     [
         ({"sampler": "short"}, r"sampler short gave torch.int64 \[1\] instead of int64"),
         ({"sampler": "beyond"}, "sampler beyond gave codes that are not in the codebook"),
+        ({"sampler": "deaf", "seed": 0}, "sampler deaf changed codes that are held"),
         ({"vocoder": "nan"}, "vocoder nan gave samples that are not finite"),
         ({"vocoder": "short"}, "vocoder short gave 3 samples instead of 8000"),
     ],
@@ -253,7 +259,7 @@ def test_what_a_plugin_gives_is_checked(half, model, settings, message):
         generate(model, GenerationConfig(duration=1, **settings))
 
 
-@pytest.mark.parametrize(("field", "known"), [("sampler", "autoregressive"), ("vocoder", "mel-g")])
+@pytest.mark.parametrize(("field", "known"), [("sampler", "continue, indep"), ("vocoder", "mel-g")])
 def test_an_unknown_name_lists_those_there_are(model, field, known):
     with pytest.raises(ValueError, match=f"{field} must be one of .*{known}.*'theremin'"):
         generate(model, GenerationConfig(**{field: "theremin"}))

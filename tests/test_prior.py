@@ -58,9 +58,13 @@ def test_full_forward_agrees_with_a_plain_transformer_encoder(prior):
 @torch.no_grad()
 def test_a_step_with_the_cache_agrees_with_the_full_forward(prior):
     tokens = tokens_for(prior)
-    cached = CachedPrior(prior, len(tokens))
-    steps = torch.stack([cached.step(column) for column in tokens.T], dim=1)
-    torch.testing.assert_close(steps, prior(tokens), atol=1e-4, rtol=1e-5)
+    full = prior(tokens)
+    for sizes in ([1], [1, 3, 2], [5]):
+        cached = CachedPrior(prior, len(tokens))
+        while (before := cached.length) < tokens.shape[1]:
+            step = cached.step(tokens[:, before : before + sizes[before % len(sizes)]])
+            torch.testing.assert_close(step, full[:, cached.length - 1], atol=1e-4, rtol=1e-5)
+        assert cached.length == tokens.shape[1]
 
 
 @torch.no_grad()

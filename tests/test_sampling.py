@@ -1,3 +1,4 @@
+import math
 import random
 from collections import Counter
 
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, filter_logits, load_model, sample_codes
 from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.config import no_progress
 from distill_prior_gen.sampling import autoregressive
 from distill_prior_gen.sampling.autoregressive import ReproducibleDraw
+from distill_prior_gen.sampling.chunks import FREE, Chunk
 from distill_prior_gen.sampling.streams import CODES, PHASE, stream
 
 from .models import write_model
@@ -86,9 +89,10 @@ def test_a_chunk_is_the_same_in_every_batch(model, seed, chunks, **settings):
     together = sample_codes(model, chunks, config)
     fewer = sample_codes(model, max(1, chunks // 2), config)
     assert together[: len(fewer)].equal(fewer)
-    alone = autoregressive.sample_autoregressive(
-        model, config, [stream(seed, CODES, chunks - 1)], lambda share, text: None
-    )
+    held = torch.full((math.prod(model.grid), model.num_quantizers), FREE)
+    temperatures = (config.temperature,) * model.num_quantizers
+    last = Chunk(stream(seed, CODES, chunks - 1), held, temperatures)
+    alone = autoregressive.sample_autoregressive(model, config, [last], no_progress)
     assert together[-1:].equal(alone.flatten(1))
 
 
@@ -113,7 +117,8 @@ def test_a_draw_does_not_depend_on_how_logits_were_rounded(model, top_p):
     rounding = 1e-6 * torch.randn(logits.shape, generator=generator)
     rounded = [logits + rounding, logits - rounding]
     draw = ReproducibleDraw(model.prior, GenerationConfig(top_p=top_p))
-    one, other = (draw(variant, border[:, 0], before) for variant in rounded)
+    ones = torch.ones(64, dtype=torch.float64)
+    one, other = (draw(variant, border[:, 0], before, ones) for variant in rounded)
     assert one.equal(other)
 
     # A plain draw would have told the two apart.

@@ -28,8 +28,7 @@ def overlap_add(pieces: Tensor, overlap: int) -> Tensor:
     """
     count, length = pieces.shape[0], pieces.shape[-1]
     step = length - overlap
-    phase = (torch.arange(overlap, device=pieces.device) + 0.5) / max(overlap, 1)
-    rising = torch.sin(phase * math.pi / 2).square().to(pieces.dtype)
+    rising = rising_fade(overlap).to(pieces)
     joined = pieces.new_zeros(*pieces.shape[1:-1], (count - 1) * step + length)
     for index, piece in enumerate(pieces):
         weight = torch.ones_like(piece[..., :])
@@ -39,6 +38,34 @@ def overlap_add(pieces: Tensor, overlap: int) -> Tensor:
             weight[..., length - overlap :] = 1 - rising
         joined[..., index * step : index * step + length] += piece * weight
     return joined
+
+
+def rising_fade(length: int) -> Tensor:
+    """The rising half of a Hann window, ``[length]``."""
+    phase = (torch.arange(length) + 0.5) / max(length, 1)
+    return torch.sin(phase * math.pi / 2).square()
+
+
+def close_loop(sound: Tensor, overlap: int) -> Tensor:
+    """Fade the last `overlap` elements of ``[..., length]`` into the first; ``length - overlap``.
+
+    Repeated end to end, the result has the fade of `overlap_add` at every turn.
+    """
+    length = sound.shape[-1] - overlap
+    return overlap_add(torch.stack([sound, sound]), overlap)[..., length : 2 * length]
+
+
+def stretch_loop(mel: Tensor, frames: int) -> Tensor:
+    """A log-mel ``[n_mels, frame]`` as so many frames, a few of them left out or repeated.
+
+    To interpolate would blur some places more than others.
+    """
+    return mel[:, torch.arange(frames, device=mel.device) * mel.shape[-1] // frames]
+
+
+def resample_loop(sound: Tensor, samples: int) -> Tensor:
+    """Samples of a loop as so many, by the terms of its Fourier series."""
+    return torch.fft.irfft(torch.fft.rfft(sound), n=samples) * (samples / sound.shape[-1])
 
 
 def join_log_mels(mels: Tensor, overlap: int) -> Tensor:

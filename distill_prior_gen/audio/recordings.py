@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import soundfile
@@ -25,18 +26,23 @@ def audio_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_mono(path: Path, sample_rate: int, seconds: float | None = None) -> Tensor:
+def read_mono(
+    path: Path, sample_rate: int, seconds: float | None = None, from_end: bool = False
+) -> Tensor:
     """Samples of an audio file, float32 ``[samples]``, mixed to mono and resampled.
 
     Args:
         sample_rate: in Hz, of what comes out.
-        seconds: of its beginning; None reads it all.
+        seconds: of its beginning, at least; None reads it all.
+        from_end: read its end instead.
 
     Raises:
         soundfile.LibsndfileError: if it cannot be read.
     """
     with soundfile.SoundFile(path) as file:
-        frames = -1 if seconds is None else round(seconds * file.samplerate)
+        frames = -1 if seconds is None else math.ceil(seconds * file.samplerate)
+        if from_end and frames < file.frames:
+            file.seek(-frames, soundfile.SEEK_END)
         audio = file.read(frames, dtype="float32", always_2d=True)
         rate = file.samplerate
     mono = torch.from_numpy(audio.mean(axis=1))

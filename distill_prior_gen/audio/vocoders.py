@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distill_prior_gen.audio.joining import close_loop
 from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
-from distill_prior_gen.plugins import choose, vocoders
+from distill_prior_gen.plugins import Vocoder, choose, vocoders
 from distill_prior_gen.sampling.streams import PHASE, stream
 
-Vocoder = Callable[[Tensor, SpectrogramSettings, np.random.Generator, str, Progress], Tensor]
+Invert = Callable[..., Tensor]
 """(log-mel ``[n_mels, frames]``, its settings, a random generator, one of `QUALITIES`, progress)
 to float32 samples, ``(frames - 1) * hop_length`` of them."""
 
@@ -53,6 +55,35 @@ def torchaudio_griffin_lim(
         return griffin_lim(magnitude)
 
 
+def invert_loop(
+    vocoder: Vocoder,
+    mel: Tensor,
+    spectrogram: SpectrogramSettings,
+    generator: np.random.Generator,
+    quality: str,
+    progress: Progress,
+    overlap: int,
+) -> Tensor:
+    """Waveform of a log-mel whose end leads into its start, and that does so itself.
+
+    A vocoder that is not circular gets the mel with more of it at both ends; then the end of
+    the waveform is faded into its beginning.
+
+    Args:
+        overlap: samples of that fade.
+
+    Returns:
+        float32 ``[frames * hop_length]``.
+    """
+    if vocoder.circular:
+        return vocoder.invert(mel, spectrogram, generator, quality, progress, circular=True)
+    hop, frames = spectrogram.hop_length, mel.shape[1]
+    around = math.ceil((spectrogram.n_fft + overlap) / hop)
+    place = torch.arange(-around, frames + around, device=mel.device) % frames
+    samples = vocoder.invert(mel[:, place], spectrogram, generator, quality, progress)
+    return close_loop(samples[around * hop :][: frames * hop + overlap], overlap)
+
+
 def invert_mel(
     mel: Tensor,
     spectrogram: SpectrogramSettings,
@@ -76,7 +107,7 @@ def invert_mel(
     Raises:
         ValueError: if there is no such vocoder or quality.
     """
-    invert = choose("vocoder", vocoder, vocoders())
+    invert = choose("vocoder", vocoder, vocoders()).invert
     if quality not in QUALITIES:
         raise ValueError(f"quality must be one of {', '.join(QUALITIES)}, not {quality!r}")
     if mel.dim() == 3:

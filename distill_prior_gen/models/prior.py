@@ -131,7 +131,7 @@ class Prior(nn.Module):
 
 
 class CachedPrior:
-    """A prior that takes one token at a time and keeps the keys and values of the earlier ones.
+    """A prior that takes a few tokens at a time and keeps the keys and values of the earlier ones.
 
     Args:
         prior: in evaluation mode; its weights must not change.
@@ -169,21 +169,25 @@ class CachedPrior:
         """Logits ``[batch, codebook_size]`` of the token that follows.
 
         Args:
-            tokens: int64 ``[batch]``, the tokens at position `length`.
+            tokens: int64 ``[batch, token]``, the tokens from position `length` on.
         """
-        prior, seen = self.prior, self.length + 1
-        x = prior.token_emb(tokens) + self._places[self.length]
-        heads = (len(tokens), 3, prior.num_heads, -1)
+        prior, (batch, count) = self.prior, tokens.shape
+        before, seen = self.length, self.length + count
+        x = (prior.token_emb(tokens) + self._places[before:seen]).flatten(0, 1)
+        heads = (batch, count, 3, prior.num_heads, -1)
+        mask = None
+        if count > 1:
+            mask = torch.ones(count, seen, dtype=torch.bool, device=x.device).tril(before)
         blocks = zip(prior.transformer, self._layers, self._cache, strict=True)
         for block, (in_proj, out_proj, linear1, linear2), cache in blocks:
-            projected = in_proj(block.norm1(x)).view(heads)
-            cache[:, :, :, self.length] = projected[:, 1:].transpose(0, 1)
+            projected = in_proj(block.norm1(x)).view(heads).permute(2, 0, 3, 1, 4)
+            cache[:, :, :, before:seen] = projected[1:]
             keys, values = cache[:, :, :, :seen]
-            attended = F.scaled_dot_product_attention(projected[:, 0, :, None], keys, values)
-            x = x + out_proj(attended.flatten(1))
+            attended = F.scaled_dot_product_attention(projected[0], keys, values, attn_mask=mask)
+            x = x + out_proj(attended.transpose(1, 2).flatten(2).flatten(0, 1))
             x = x + linear2(F.relu(linear1(block.norm2(x))))
         self.length = seen
-        return self._head(prior.ln_f(x))
+        return self._head(prior.ln_f(x.view(batch, count, -1)[:, -1]))
 
 
 def _linear(weight: Tensor, bias: Tensor | None, batch: int) -> Callable[[Tensor], Tensor]:

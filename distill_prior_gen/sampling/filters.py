@@ -10,7 +10,7 @@ from torch import Tensor
 
 def filter_logits(
     logits: Tensor,
-    temperature: float = 1.0,
+    temperature: float | Tensor = 1.0,
     top_k: int = 0,
     top_p: float = 0.0,
     min_p: float = 0.0,
@@ -19,7 +19,7 @@ def filter_logits(
 
     Args:
         logits: ``[..., codebook_size]``.
-        temperature: greater than 0; divides the logits.
+        temperature: greater than 0; divides the logits, to which it may be broadcast.
         top_k: keep the `top_k` largest logits, and those equal to the smallest of them.
             0 keeps all, as does a value above the codebook size.
         top_p: keep the smallest set of codes whose probability (after temperature and
@@ -34,7 +34,8 @@ def filter_logits(
     Raises:
         ValueError: if a setting makes no sense.
     """
-    if not (temperature > 0 and math.isfinite(temperature)):
+    heat = torch.as_tensor(temperature)
+    if not ((heat > 0) & heat.isfinite()).all():
         raise ValueError(f"temperature must be greater than 0, not {temperature}")
     if top_k < 0:
         raise ValueError(f"top_k must be 0 or greater, not {top_k}")

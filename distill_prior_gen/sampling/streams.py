@@ -12,7 +12,7 @@ import secrets
 
 import numpy as np
 
-CODES, PHASE = 0, 1
+CODES, PHASE, VARIATION = 0, 1, 2
 
 
 def new_seed() -> int:
@@ -21,5 +21,8 @@ def new_seed() -> int:
 
 
 def stream(seed: int, purpose: int, chunk: int = 0) -> np.random.Generator:
-    """The random generator of a chunk's `CODES`, or of the `PHASE` of a chunk or a whole take."""
+    """The random generator of a chunk's `CODES`, or of the `PHASE` of a chunk or a whole take.
+
+    Or of the `VARIATION` of a prompt: which of its codes are drawn anew.
+    """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, chunk)))

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import GenerationConfig, Progress
-from distill_prior_gen.generation import lay_out, sample_codes
+from distill_prior_gen.layout import lay_out
 from distill_prior_gen.model import PriorModel
+from distill_prior_gen.plugins import choose, samplers
+from distill_prior_gen.sampling.takes import draw_takes
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.vqvae import encode
 
@@ -93,14 +95,14 @@ def measure_novelty(
         codes.append(encode(model.vqvae, dataset, chunks))
         owners += [index] * len(chunks)
     known, owner = torch.cat(codes), torch.tensor(owners)
-    chunks_a_take = lay_out(model, config).chunks
-    made_codes = []
-    for take in range(takes):
-        progress(0.1 + 0.6 * take / takes, "Sampling...")
-        settings = replace(config, seed=(config.seed or 0) + take)
-        tokens = sample_codes(model, chunks_a_take, settings)
-        made_codes.append(tokens.unflatten(1, (-1, model.num_quantizers)))
-    made = torch.cat(made_codes)
+    sampler = choose("sampler", config.sampler, samplers())
+    configs = [replace(config, seed=(config.seed or 0) + take) for take in range(takes)]
+    layout = lay_out(model, config, sampler.continues)
+
+    def report(share: float, text: str) -> None:
+        progress(0.1 + 0.6 * share, text)
+
+    made = draw_takes(sampler, model, configs, layout, None, report).flatten(0, 1)
     progress(0.7, "Comparing...")
     known_mels, made_mels = model.decode(known).cpu(), model.decode(made).cpu()
     nobody = torch.full((len(made),), -1)

@@ -101,18 +101,17 @@ def _mel(hertz: float) -> float:
 
 
 def _draw_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[int, int]) -> None:
-    maps = result.codes[:, :, level].unflatten(1, grid).numpy()
-    edges = [0, *(boundary / result.sample_rate for boundary in result.boundaries)]
-    length = edges[1] if len(edges) > 1 else result.duration
-    for start, codes in zip(edges, maps, strict=True):
+    column = result.layout.column_samples / result.sample_rate
+    for start, codes in result.layout.maps(result.codes.unflatten(1, grid)):
+        left = start / result.sample_rate
         axes.imshow(
-            codes,
+            codes[..., level].numpy(),
             origin="lower",
             aspect="auto",
             cmap="viridis",
             vmin=0,
             vmax=max(1, int(result.codes.max())),
-            extent=(start, start + length, 0, grid[0]),
+            extent=(left, left + codes.shape[1] * column, 0, grid[0]),
             interpolation="nearest",
         )
     axes.set_ylim(0, grid[0])

@@ -1,0 +1,125 @@
+"""Drawing the codes of takes, chunk by chunk or all at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.layout import Layout, Shared
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.plugins import Sampler
+from distill_prior_gen.prompt import Prompt
+from distill_prior_gen.sampling.chunks import FREE, Chunk
+from distill_prior_gen.sampling.streams import CODES, VARIATION, stream
+
+
+def draw_takes(
+    sampler: Sampler,
+    model: PriorModel,
+    configs: Sequence[GenerationConfig],
+    layout: Layout,
+    prompt: Prompt | None,
+    progress: Progress,
+) -> Tensor:
+    """Codes of takes that differ in nothing but their seeds, ``[take, chunk, H * W, level]``.
+
+    Raises:
+        ValueError: if the sampler gives what it should not, or settings do not fit the model.
+    """
+    takes, (height, width), levels = len(configs), model.grid, model.num_quantizers
+    for field in ("top_k", "top_p"):
+        configs[0].per_level(field, levels)
+
+    def draw(numbers: Sequence[int], held: Tensor, report: Progress) -> Tensor:
+        """These chunks of every take; `held` and codes are ``[take, chunk, H, W, level]``."""
+        chunks = [
+            Chunk(
+                stream(config.seed or 0, CODES, number),
+                codes.flatten(0, 1),
+                _temperature(config, levels, number / max(1, layout.chunks - 1)),
+            )
+            for config, take in zip(configs, held, strict=True)
+            for number, codes in zip(numbers, take, strict=True)
+        ]
+        return draw_chunks(sampler, model, configs[0], chunks, report).view_as(held)
+
+    if not isinstance(layout, Shared):
+        held = torch.full((takes, layout.chunks, height, width, levels), FREE)
+        if prompt:
+            held[:, 0, :, : prompt.codes.shape[1]] = prompt.codes
+        return draw(range(layout.chunks), held, progress).flatten(2, 3)
+
+    known = torch.full((takes, height, layout.columns, levels), FREE)
+    if prompt:
+        known[:, :, : prompt.codes.shape[1]] = prompt.codes
+    if prompt and configs[0].vary is not None:
+        for config, codes in zip(configs, known, strict=True):
+            codes[_forgotten(config, model, prompt)] = FREE
+    chunks = []
+    for number, (first, end) in enumerate(zip(layout.first, layout.end, strict=True)):
+
+        def report(share: float, text: str, number: int = number) -> None:
+            text = f"Generating chunk {number + 1}/{layout.chunks}..."
+            progress((number + share) / layout.chunks, text)
+
+        held = torch.full((takes, 1, height, width, levels), FREE)
+        place = torch.arange(first, first + width) % layout.columns
+        held[:, 0, :, : layout.window] = known[:, :, place[: layout.window]]
+        chunk = draw([number], held, report)
+        known[:, :, place[: end - first]] = chunk[:, 0, :, : end - first]
+        if number == 0:
+            known[:, :, : layout.redrawn] = FREE
+        chunks.append(chunk)
+    return torch.cat(chunks, dim=1).flatten(2, 3)
+
+
+def draw_chunks(
+    sampler: Sampler,
+    model: PriorModel,
+    config: GenerationConfig,
+    chunks: Sequence[Chunk],
+    progress: Progress,
+) -> Tensor:
+    """What the sampler draws, checked: int64 ``[chunk, H * W, level]``."""
+    codes = sampler.draw(model, config, chunks, progress)
+    held = torch.stack([chunk.held for chunk in chunks])
+    if codes.shape != held.shape or codes.dtype != torch.int64:
+        raise ValueError(
+            f"sampler {config.sampler} gave {codes.dtype} {list(codes.shape)} "
+            f"instead of int64 {list(held.shape)}"
+        )
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size:
+        raise ValueError(f"sampler {config.sampler} gave codes that are not in the codebook")
+    if not codes.where(held != FREE, FREE).equal(held):
+        raise ValueError(f"sampler {config.sampler} changed codes that are held")
+    return codes
+
+
+def _temperature(config: GenerationConfig, levels: int, share: float) -> tuple[float, ...]:
+    """Of each level, where so much of the take has passed."""
+    start = config.per_level("temperature", levels)
+    if config.temperature_end is None:
+        return start
+    end = config.per_level("temperature_end", levels)
+    return tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
+
+
+def _forgotten(config: GenerationConfig, model: PriorModel, prompt: Prompt) -> Tensor:
+    """Where the prompt's codes are drawn anew, bool ``[H, W]``: ``config.vary`` of them.
+
+    All levels of a position are drawn, since each is what those above it leave over. What
+    is forgotten with a smaller share is forgotten with a larger one too.
+    """
+    assert config.vary is not None
+    frames = model.spectrogram.frames(len(prompt.samples))
+    height, columns = model.grid[0], min(model.grid[1], math.ceil(frames / STRIDE))
+    order = stream(config.seed or 0, VARIATION).permutation(height * columns)
+    forgotten = torch.zeros(model.grid, dtype=torch.bool)
+    chosen = torch.from_numpy(order[: round(config.vary * len(order))])
+    forgotten[chosen // columns, chosen % columns] = True
+    return forgotten
