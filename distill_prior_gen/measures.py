@@ -61,3 +61,46 @@ def seam_ratios(
     )
     energy, step = np.median(at, axis=0) / np.median(inside, axis=0)
     return float(energy), float(step)
+
+
+def change_figures(mel: Tensor, borders: Sequence[float], column: float) -> dict[str, float]:
+    """Mean absolute change of a log-mel ``[n_mels, frames]`` from frame to frame.
+
+    ``border`` is that within half a column of codes of `borders` (in frames), ``inside`` that
+    of the rest, so that what the decoder does to every column counts alike in both;
+    ``jump`` and ``jump_inside`` are the means of the largest change near each border, and near
+    places as far as possible from them.
+    """
+    change = mel.diff(dim=1).abs().mean(dim=0)
+    near = [_around(border, column, change) for border in borders]
+    amid = [_around((a + b) / 2, column, change) for a, b in pairwise(borders)]
+    at_border = torch.zeros(len(change), dtype=torch.bool)
+    for place in near:
+        at_border[place] = True
+    return {
+        "border": float(change[at_border].mean()),
+        "inside": float(change[~at_border].mean()),
+        "jump": float(torch.stack([change[place].max() for place in near]).mean()),
+        "jump_inside": float(torch.stack([change[place].max() for place in amid]).mean()),
+    }
+
+
+def _around(border: float, column: float, change: Tensor) -> slice:
+    return slice(max(0, round(border - column / 2)), min(len(change), round(border + column / 2)))
+
+
+def second_figures(mel: Tensor, frames: int) -> dict[str, float]:
+    """How the mean spectra of the seconds of a log-mel ``[n_mels, frames]`` differ.
+
+    ``neighbours`` is the mean absolute difference of one second and the next, ``spread`` that
+    of the seconds and their mean.
+
+    Args:
+        frames: of a second.
+    """
+    seconds = mel.shape[1] // frames
+    spectra = mel[:, : seconds * frames].unflatten(1, (seconds, frames)).mean(dim=2)
+    return {
+        "neighbours": float(spectra.diff(dim=1).abs().mean()),
+        "spread": float((spectra - spectra.mean(dim=1, keepdim=True)).abs().mean()),
+    }

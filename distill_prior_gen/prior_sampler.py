@@ -23,12 +23,13 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.info import info
     from distill_prior_gen.cli.novelty import novelty
     from distill_prior_gen.cli.plugins import plugins
+    from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
     from distill_prior_gen.cli.train import train
     from distill_prior_gen.cli.train_prior import train_prior
     from distill_prior_gen.cli.ui import ui
 
-    for command in (sample, info, train, train_prior, novelty, ui, benchmark, plugins):
+    for command in (sample, replay, info, train, train_prior, novelty, ui, benchmark, plugins):
         cli.add_command(command)
 
 

@@ -28,12 +28,13 @@ class Prompt:
         samples: float32 ``[samples]``, scaled to a largest sample of 1, as in training.
         silence: how many samples of silence stand before it in its first column of codes.
         codes: int64 ``[H, column, level]``.
-        sha256: of the file.
+        path, sha256: of the file.
     """
 
     samples: Tensor
     silence: int
     codes: Tensor
+    path: Path
     sha256: str
 
 
@@ -72,4 +73,4 @@ def read_prompt(model: PriorModel, config: GenerationConfig) -> Prompt:
         padded = F.pad(samples, (silence, 0))
     mel = model.spectrogram.log_mel(padded)[:, :frames]
     codes = model.encode(mel[None])[0].unflatten(0, (model.grid[0], -1))
-    return Prompt(samples, silence, codes, sha256)
+    return Prompt(samples, silence, codes, path, sha256)

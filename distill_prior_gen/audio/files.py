@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,21 +69,27 @@ def write_take(
     audio, gain = _resampled(result, sample_rate)
     encoding = LOSSY.get(export.format) or {"subtype": SUBTYPES[bit_depth]}
     software = f"distill-prior-gen {distill_prior_gen.__version__}"
+    given = tags or {}
     tags = {
         "title": f"{model.name} {result.seed}",
         "artist": "Distill",
         "software": software,
         "comment": f"seed {result.seed}, model {model.name} {model.model_id}".strip(),
-        **(tags or {}),
+        **given,
     }
+    prompt = None
+    if result.prompt:
+        file = _seen_from(path.parent, result.prompt.path)
+        prompt = {"file": file, "sha256": result.prompt.sha256}
     sidecar = {
         "version": distill_prior_gen.__version__,
         "model": {
             "name": model.name,
             "id": model.model_id,
-            "file": model.path.name,
+            "file": _seen_from(path.parent, model.path),
             "sha256": model.sha256,
         },
+        "prompt": prompt,
         "seed": result.seed,
         "config": asdict(result.config),
         "format": export.format,
@@ -90,6 +97,7 @@ def write_take(
         "sample_rate": sample_rate,
         "duration_s": result.duration,
         "gain": result.gain * gain,
+        "tags": given,
     }
     if not overwrite and (taken := existing(path)):
         raise FileExistsError(f"{taken} exists")
@@ -113,6 +121,14 @@ def write_take(
         if written < len(audio):
             raise OSError(f"{path} could not be written whole; is the disk full?")
     return sidecar
+
+
+def _seen_from(folder: Path, file: Path) -> str:
+    """The path of a file from a folder, or its whole path where there is none."""
+    try:
+        return Path(os.path.relpath(file, folder)).as_posix()
+    except ValueError:  # on another drive
+        return str(file.absolute())
 
 
 def _resampled(result: GenerationResult, sample_rate: int) -> tuple[torch.Tensor, float]:

@@ -2,9 +2,166 @@
 
 from __future__ import annotations
 
-import click
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
-from distill_prior_gen.config import LIMITS, GenerationConfig
+import click
+from click.core import ParameterSource
+
+from distill_prior_gen.config import (
+    FORMATS,
+    JOINS,
+    LIMITS,
+    QUALITIES,
+    SAMPLE_RATES,
+    GenerationConfig,
+)
+
+
+class FloatPerLevel(click.FloatRange):
+    """A number, or one for each level of the quantizer: ``1.0,0.8,0.6``."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return _each(super().convert, value, param, ctx)
+
+
+class IntPerLevel(click.IntRange):
+    """As `FloatPerLevel`, of whole numbers."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return _each(super().convert, value, param, ctx)
+
+
+def _each(convert: Callable[..., Any], value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
+    parts = value.split(",") if isinstance(value, str) else [value]
+    return tuple(convert(part, param, ctx) for part in parts)
+
+
+class Evolution(click.ParamType):
+    """Two temperatures, ``START:END``."""
+
+    name = "start:end"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[Any, Any]:
+        start, colon, end = value.partition(":")
+        if not colon:
+            self.fail(f"{value!r} is not START:END, such as 0.7:1.3", param, ctx)
+        temperature = FloatPerLevel(*LIMITS["temperature"])
+        return temperature.convert(start, param, ctx), temperature.convert(end, param, ctx)
+
+
+NUMBER_A_LEVEL = "X[,X...]"
+
+TAKE: dict[str, dict[str, Any]] = {
+    "--temperature -t": {
+        "type": FloatPerLevel(*LIMITS["temperature"]),
+        "metavar": NUMBER_A_LEVEL,
+        "help": "Below 1 more typical, above 1 more surprising; one value, or one a level: "
+        "structure, timbre, detail.",
+    },
+    "--evolve": {
+        "type": Evolution(),
+        "metavar": "START:END",
+        "help": "Let the temperature move from START to END over the take.",
+    },
+    "--top-p": {
+        "type": FloatPerLevel(*LIMITS["top_p"]),
+        "metavar": NUMBER_A_LEVEL,
+        "help": "Draw from the likeliest codes that make up this share of probability; 0 is off.",
+    },
+    "--top-k": {
+        "type": IntPerLevel(*LIMITS["top_k"]),
+        "metavar": NUMBER_A_LEVEL,
+        "help": "Draw from this many of the likeliest codes; 0 is off.",
+    },
+    "--min-p": {
+        "type": click.FloatRange(*LIMITS["min_p"]),
+        "help": "Draw from codes that are at least this likely by the likeliest; 0 is off.",
+    },
+    "--duration -d": {
+        "type": click.FloatRange(min=LIMITS["duration"][0]),
+        "help": f"Length in seconds, up to {LIMITS['duration'][1]:g}.",
+    },
+    "--allow-long": {"is_flag": True, "help": "Lift the maximum of --duration."},
+    "--loop": {"is_flag": True, "help": "Let the end lead into the beginning."},
+    "--prompt": {
+        "metavar": "FILE",
+        "help": "Start from this recording: from its last second, if it is longer.",
+    },
+    "--prompt-crossfade": {
+        "is_flag": True,
+        "help": "Begin with the recording itself, not with what the model makes of it.",
+    },
+    "--vary": {
+        "type": click.FloatRange(*LIMITS["vary"]),
+        "help": "Instead of continuing the prompt, draw this share of its codes anew; 0 is what "
+        "the model makes of it.",
+    },
+    "--sampler": {
+        "metavar": "NAME",
+        "help": "How codes are drawn: 'continue' holds each second to the one before, "
+        "'independent' does not; 'distill-prior plugins' lists samplers and vocoders.",
+    },
+    "--held-columns": {
+        "type": click.IntRange(*LIMITS["held_columns"]),
+        "help": "With 'continue': columns of codes that a chunk takes over.",
+    },
+    "--overlap": {
+        "type": click.FloatRange(*LIMITS["overlap"]),
+        "help": "Crossfade between chunks that do not continue each other, in milliseconds.",
+    },
+    "--join": {
+        "type": click.Choice(JOINS),
+        "help": "Join such chunks as spectra, with one phase throughout, or crossfade their "
+        "waveforms.",
+    },
+    "--vocoder": {"metavar": "NAME", "help": "How spectra become sound."},
+    "--quality": {"type": click.Choice(QUALITIES), "help": "How long the vocoder works."},
+    "--seed -s": {
+        "type": click.IntRange(*LIMITS["seed"]),
+        "help": "The same seed gives the same take.",
+    },
+}
+"""Options for the fields of `GenerationConfig`."""
+
+
+def take(show_default: bool) -> Callable[[Any], Any]:
+    """The options of `TAKE`; what was given is told by `given`."""
+    defaults = {field.name: field.default for field in fields(GenerationConfig)}
+
+    def decorate(command: Any) -> Any:
+        for names, settings in reversed(TAKE.items()):
+            name, *short = names.split()
+            default = defaults.get(name[2:].replace("-", "_"))
+            shown = show_default and default is not None and not settings.get("is_flag")
+            option = click.option(
+                *short,
+                name,
+                default=default if show_default else None,
+                show_default=shown,
+                **settings,
+            )
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given(settings: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `GenerationConfig` that the options of `take` were really given for.
+
+    Raises:
+        click.UsageError: if they contradict each other.
+    """
+    source = click.get_current_context().get_parameter_source
+    values = {k: v for k, v in settings.items() if source(k) is ParameterSource.COMMANDLINE}
+    if "evolve" in values:
+        if "temperature" in values:
+            raise click.UsageError("give --temperature or --evolve, not both")
+        values["temperature"], values["temperature_end"] = values.pop("evolve")
+    return values
+
 
 temperature = click.option(
     "-t",
@@ -13,6 +170,34 @@ temperature = click.option(
     default=GenerationConfig.temperature,
     show_default=True,
     help="Below 1 more typical, above 1 more surprising.",
+)
+
+format_ = click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(list(FORMATS)),
+    help="Audio file format.  [default: wav, or the suffix of --output]",
+)
+
+sample_rate = click.option(
+    "--sample-rate",
+    type=int,
+    metavar="|".join(map(str, SAMPLE_RATES)),
+    help="Resample to this rate in Hz.  [default: the model's]",
+)
+
+bit_depth = click.option(
+    "--bit-depth",
+    type=int,
+    metavar="16|24|32",
+    help="Bits a sample for wav and flac; 32 is float, for wav.  [default: 24]",
+)
+
+force = click.option("--force", is_flag=True, help="Overwrite existing files.")
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON description of the takes."
 )
 
 device = click.option(

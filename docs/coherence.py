@@ -1,0 +1,103 @@
+"""Measures how well takes hold together, as the tables of docs/coherence.md.
+
+python docs/coherence.py MODEL|demo RECORDINGS [TAKES]
+"""
+
+import sys
+from pathlib import Path
+from statistics import mean
+
+import torch
+
+from distill_prior_gen import (
+    GenerationConfig,
+    GenerationResult,
+    PriorModel,
+    generate_takes,
+    load_model,
+)
+from distill_prior_gen.audio.recordings import audio_files, read_mono
+from distill_prior_gen.demo import demo_model
+from distill_prior_gen.measures import change_figures, second_figures
+from distill_prior_gen.models.vqvae import STRIDE
+
+SECONDS = 10
+METHODS = {
+    "independent": {"sampler": "independent"},
+    "independent, no overlap": {"sampler": "independent", "overlap": 0},
+    **{f"continue, {held} held": {"held_columns": held} for held in (1, 2, 3)},
+}
+
+
+def means(figures: list[dict[str, float]]) -> dict[str, float]:
+    return {key: mean(figure[key] for figure in figures) for key in figures[0]}
+
+
+def repeats(takes: list[GenerationResult]) -> float:
+    """Share of the chunks that are equal to an earlier one of any take."""
+    chunks = torch.cat([take.codes for take in takes]).flatten(1)
+    return 1 - len(chunks.unique(dim=0)) / len(chunks)
+
+
+def print_takes(model: PriorModel, folder: Path, count: int) -> None:
+    hop, rate = model.spectrogram.hop_length, model.sample_rate
+    second = rate // hop
+    print("| | border | inside | | jump | inside | | neighbours | | spread | repeats |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    recordings = [read_mono(file, rate, SECONDS) for file in audio_files(folder)]
+    long = [model.spectrogram.log_mel(r / r.abs().max()) for r in recordings if len(r) > 2 * rate]
+    real = means([second_figures(mel, second) for mel in long])
+    print(f"| {len(long)} recordings | | | | | | | {real['neighbours']:.2f} | | "
+          f"{real['spread']:.2f} | |")  # fmt: skip
+    for name, settings in METHODS.items():
+        config = GenerationConfig(duration=SECONDS, quality="fast", seed=0, **settings)
+        takes = list(generate_takes(model, config, count))
+        figures = means(
+            [
+                change_figures(take.mel, [b / hop for b in take.boundaries], STRIDE)
+                | second_figures(take.mel, second)
+                for take in takes
+            ]
+        )
+        border, inside = figures["border"], figures["inside"]
+        jump, inside_jump = figures["jump"], figures["jump_inside"]
+        neighbours = figures["neighbours"]
+        print(
+            f"| {name} | {border:.2f} | {inside:.2f} | **{border / inside:.2f}** | {jump:.2f} | "
+            f"{inside_jump:.2f} | **{jump / inside_jump:.2f}** | {neighbours:.2f} | "
+            f"**{neighbours / real['neighbours']:.2f}** | {figures['spread']:.2f} | "
+            f"{repeats(takes):.0%} |"
+        )
+
+
+def print_loops(model: PriorModel, count: int) -> None:
+    """The change across the loop point and everywhere else, over loops laid end to end."""
+    hop = model.spectrogram.hop_length
+    print("| | loop point | elsewhere | | jump | elsewhere | |\n|---|---|---|---|---|---|---|")
+    for sampler in ("continue", "independent"):
+        for duration in (1, 2, 4, 8):
+            config = GenerationConfig(
+                sampler=sampler, duration=duration, loop=True, quality="fast", seed=0
+            )
+            figures = []
+            for take in generate_takes(model, config, count):
+                frames = take.mel.shape[1]
+                overlap = 0 if sampler == "continue" else config.overlap / 1000 * model.sample_rate
+                point = overlap / 2 / hop - STRIDE / 2 * (sampler == "continue")
+                borders = [turn * frames + point for turn in (1, 2, 3)]
+                figures.append(change_figures(take.mel.repeat(1, 4), borders, STRIDE))
+            figure = means(figures)
+            ratios = figure["border"] / figure["inside"], figure["jump"] / figure["jump_inside"]
+            print(
+                f"| {sampler}, {duration} s | {figure['border']:.2f} | {figure['inside']:.2f} | "
+                f"**{ratios[0]:.2f}** | {figure['jump']:.2f} | {figure['jump_inside']:.2f} | "
+                f"**{ratios[1]:.2f}** |"
+            )
+
+
+if __name__ == "__main__":
+    model = load_model(demo_model() if sys.argv[1] == "demo" else sys.argv[1], "cpu")
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+    print_takes(model, Path(sys.argv[2]), count)
+    print()
+    print_loops(model, count)
