@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import wave
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import gradio as gr
@@ -34,11 +35,20 @@ VALUES = {
     "top_p": 0.9,
     "top_k": 5,
     "duration": 2,
+    "loop": False,
     "seed": "7",
+    "prompt": None,
+    "start": "continue",
+    "vary": 0.3,
     "min_p": 0,
+    "temperature_end": "",
+    "temperature_by_level": "",
+    "top_p_by_level": "",
+    "top_k_by_level": "",
+    "sampler": "continue",
+    "held_columns": 2,
     "overlap": 50,
     "join": "spectral",
-    "sampler": "autoregressive",
     "vocoder": "mel-griffin-lim",
     "quality": "fast",
     "count": 1,
@@ -78,7 +88,27 @@ def client(url):
     return Client(url, verbose=False)
 
 
+@pytest.fixture(scope="module")
+def recording(folder):
+    """Two strokes of a bell, 1.2 s."""
+    time = np.arange(9600) / 8000
+    stroke = np.exp(-6 * (time % 0.6)) * np.sin(2 * np.pi * 700 * time)
+    soundfile.write(folder / "Two strokes.wav", stroke / 2, 8000)
+    return folder / "Two strokes.wav"
+
+
+def page(**values):
+    """The values of the controls, for `Actions`."""
+    return [(VALUES | values)[name] for name in SETTINGS]
+
+
+def silently(share, desc):
+    pass
+
+
 def make(client, **values):
+    if isinstance(values.get("prompt"), Path):
+        values["prompt"] = handle_file(values["prompt"])
     return client.predict(*(VALUES | values).values(), api_name="/generate_prior_take")
 
 
@@ -91,7 +121,9 @@ def test_a_take_is_served_with_its_seed_settings_and_command(client, folder, tmp
     with wave.open(played) as file:
         assert (file.getframerate(), file.getnframes()) == (8_000, 16_000)
     assert "**Seed 7**, 2 s of sound in " in words
-    assert "Temperature 0.8, top-p 0.9, top-k 5, min-p off, overlap 50 ms" in words
+    assert (
+        "Temperature 0.8, top-p 0.9, top-k 5, min-p off, continue sampler, 2 columns held" in words
+    )
     words = shlex.split(command)
     assert words[:3] == ["distill-prior", "sample", str(folder / "models" / "small.distill")]
     run_command(*words[1:], "-o", "same.wav", "--bit-depth", "32")
@@ -109,6 +141,145 @@ def run_command(tmp_path, monkeypatch):
         subprocess.run(command, check=True, capture_output=True)
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("values", "config"),
+    [
+        ({"prompt": True}, {"prompt": True}),
+        ({"prompt": True, "start": "recording"}, {"prompt": True, "prompt_crossfade": True}),
+        ({"prompt": True, "start": "vary", "vary": 0.5}, {"prompt": True, "vary": 0.5}),
+        ({"prompt": True, "loop": True}, {"prompt": True, "loop": True}),
+        ({"start": "vary", "loop": True, "held_columns": 1}, {"loop": True, "held_columns": 1}),
+        (
+            {"temperature_by_level": " 1.5 ,0.5", "top_p_by_level": "0.9,0", "top_k_by_level": "3"},
+            {"temperature": (1.5, 0.5), "top_p": (0.9, 0), "top_k": 3},
+        ),
+        ({"temperature_end": "0.2"}, {"temperature_end": 0.2}),
+        (
+            {"temperature_by_level": "1.5, 1", "temperature_end": "0.5, 1.0"},
+            {"temperature": (1.5, 1.0), "temperature_end": (0.5, 1.0)},
+        ),
+        (
+            {"sampler": "independent", "join": "crossfade", "overlap": 30},
+            {"sampler": "independent", "join": "crossfade", "overlap": 30},
+        ),
+    ],
+    ids=str,
+)
+def test_the_controls_mean_the_fields_of_a_configuration(
+    client, context, model, recording, values, config
+):
+    """What is heard is what Python gives, the sidecar says so, and the controls get it back."""
+    if "prompt" in config:
+        values, config = values | {"prompt": recording}, config | {"prompt": str(recording)}
+    plain = {"temperature": 0.8, "top_k": 5, "duration": 2.0, "seed": 70, "quality": "fast"}
+    expected = generate(model, GenerationConfig(**plain | config))
+    played, words, *_ = make(client, **values | {"seed": "70"})
+    heard, _ = soundfile.read(played)
+    assert len(heard) == len(expected.audio)
+    assert np.abs(heard - expected.audio).max() < 2 / 32768
+    assert ("`Two_strokes.wav`" in words or "`Two strokes.wav`" in words) == ("prompt" in config)
+
+    _, text = export(client)
+    sidecar = Path(text.removeprefix("Saved as `").removesuffix("`")).with_suffix(".json")
+    said = json.loads(sidecar.read_text())["config"]
+    named = said.pop("prompt")
+    assert (Path(named).read_bytes() if named else None) == (
+        recording.read_bytes() if "prompt" in config else None
+    )
+    wanted = json.loads(json.dumps(asdict(expected.config)))
+    assert said == {name: value for name, value in wanted.items() if name != "prompt"}
+
+    actions, session = Actions(context), Session()
+    if "prompt" in config:
+        values = values | {"prompt": str(recording)}
+    actions.make("small.distill", page(**values | {"seed": "70"}), 1, session, None, silently)
+    key, *again = actions.settings(1, session)
+    actions.make(key, again, 1, session, None, silently)
+    assert session.takes[2].result.config == session.takes[1].result.config == expected.config
+    assert session.takes[2].result.codes.equal(expected.codes)
+
+
+def test_a_varied_take_is_as_long_as_its_prompt(client, model, tmp_path):
+    short = tmp_path / "short.wav"
+    soundfile.write(short, 0.3 * np.sin(np.arange(2_000)), 8_000)
+    played, words, *_ = make(client, prompt=short, start="vary", duration=20)
+    assert soundfile.info(played).frames == 2_000
+    assert "0.25 s of sound" in words
+    assert "30% of `short.wav` new" in words
+
+
+def test_a_longer_take_keeps_what_it_starts_from(context, recording):
+    actions, session = Actions(context), Session()
+    values = page(prompt=str(recording), start="recording", temperature_end="0.5")
+    actions.make("small.distill", values, 1, session, None, silently)
+    key, *longer = actions.settings(1, session, longer=True)
+    actions.make(key, longer, 1, session, None, silently)
+    short, long = (take.result for take in session.takes.values())
+    assert long.config == replace(short.config, duration=4)
+    assert len(long.audio) == 32_000
+    itself = slice(len(short.prompt.samples) // 2)
+    beginnings = [take.audio[itself] / take.gain for take in (short, long)]
+    assert np.abs(beginnings[0] - beginnings[1]).max() < 1e-3
+
+
+def test_settings_do_without_a_sound_that_is_gone(context, recording, tmp_path):
+    actions, session = Actions(context), Session()
+    prompt = shutil.copy(recording, tmp_path)
+    actions.make("small.distill", page(prompt=prompt), 1, session, None, silently)
+    Path(prompt).unlink()
+    with pytest.warns(UserWarning, match=r"Two strokes\.wav is no longer there"):
+        key, *values = actions.settings(1, session)
+    assert values == page()
+    with pytest.raises(gr.Error, match=r"^'Two strokes\.wav is no longer there; choose the sound"):
+        actions.make(key, page(prompt=prompt), 1, session, None, silently)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"temperature_by_level": "hot"}, "Temperature by level must be empty or numbers with"),
+        ({"top_p_by_level": "0.9,,0.8"}, "Top-p by level must be empty or numbers with commas"),
+        ({"top_k_by_level": "5; 10"}, "Top-k by level must be empty or numbers with commas"),
+        ({"temperature_end": "cold"}, "Temperature at the end must be empty or numbers with"),
+        ({"top_k_by_level": "1, 2, 3"}, "top_k has 3 values, but the model has 2 levels"),
+        ({"prompt": True, "loop": True, "start": "vary"}, "'Loop' and 'Vary it' do not go"),
+        (
+            {"prompt": True, "loop": True, "start": "recording"},
+            "'Loop' and 'Continue the recording itself' do not go together; switch off 'Loop'",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_said_in_the_words_of_the_page(client, recording, values, message):
+    if "prompt" in values:
+        values = values | {"prompt": recording}
+    with pytest.raises(AppError, match=message):
+        make(client, **values)
+
+
+def test_a_sound_that_cannot_be_used_is_named_without_its_folder(client, tmp_path):
+    (tmp_path / "notes.wav").write_text("la la la")
+    with pytest.raises(AppError, match=r"^prompt notes\.wav cannot be read"):
+        make(client, prompt=tmp_path / "notes.wav")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
+    with pytest.raises(AppError, match=r"^prompt empty\.wav is empty; choose"):
+        make(client, prompt=tmp_path / "empty.wav")
+    soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 8000)
+    for start in ("continue", "recording", "vary"):
+        make(client, prompt=tmp_path / "silent.wav", start=start, duration=1)
+
+
+def test_a_sound_must_have_been_uploaded(client, url, recording):
+    """Else whoever reaches the page could hear any recording of the machine."""
+    file = {"path": str(recording), "meta": {"_type": "gradio.FileData"}}
+    values = json.dumps({"data": list((VALUES | {"prompt": file}).values())})
+    call = f"{url}gradio_api/call/generate_prior_take"
+    posted = httpx.post(call, content=values, headers={"Content-Type": "application/json"})
+    answer = httpx.get(f"{call}/{posted.json()['event_id']}", timeout=60).text
+    assert "event: error" in answer
+    assert "event: complete" not in answer
 
 
 def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, folder):
@@ -152,6 +323,26 @@ def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, fol
         {"sampler": "theremin"},
         {"vocoder": "os.system"},
         {"quality": None},
+        {"loop": None},
+        {"loop": "yes"},
+        {"prompt": "/etc/passwd"},
+        {"prompt": 7},
+        {"start": "os.system"},
+        {"start": ["vary"]},
+        {"vary": 1.01},
+        {"vary": "much"},
+        {"held_columns": 0},
+        {"held_columns": 17},
+        {"held_columns": 1.5},
+        {"temperature_by_level": "1, 0"},
+        {"temperature_by_level": "1, 1, 1"},
+        {"temperature_by_level": "1e999, 1"},
+        {"temperature_by_level": "9" * 5000},
+        {"temperature_by_level": [1, 1]},
+        {"top_p_by_level": "0.9, nan"},
+        {"top_k_by_level": "1.5, 2"},
+        {"top_k_by_level": "-1, 2"},
+        {"temperature_end": "-inf"},
         {"count": 9},
         {"count": 0},
         {"model": None},
@@ -162,10 +353,12 @@ def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, fol
         {"model": "/etc/passwd"},
         {"model": ["small.distill"]},
     ],
-    ids=str,
+    ids=lambda values: str(values)[:60],
 )
-def test_hostile_values_are_refused_and_the_server_goes_on(client, folder, values):
-    with pytest.raises(AppError):
+def test_hostile_values_are_refused_and_the_server_goes_on(client, recording, values):
+    if {"start", "vary"} & set(values):
+        values = {"prompt": recording, "start": "vary"} | values
+    with pytest.raises((AppError, ValueError)):
         make(client, **values)
     played, *_ = make(client, duration=1)
     assert soundfile.info(played).frames == 8_000
@@ -173,7 +366,8 @@ def test_hostile_values_are_refused_and_the_server_goes_on(client, folder, value
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-0.0"])
 @pytest.mark.parametrize(
-    "field", ["temperature", "top_p", "top_k", "duration", "overlap", "min_p", "count"]
+    "field",
+    ["temperature", "top_p", "top_k", "duration", "overlap", "min_p", "held_columns", "count"],
 )
 def test_numbers_that_are_none_are_refused(url, field, number):
     """Which JSON does not know, but Python's parser takes."""
@@ -256,20 +450,18 @@ def test_takes_that_were_finished_stay_when_the_rest_is_cancelled(context):
         if session.takes:
             actions.stop("me")
 
-    values = [VALUES[name] for name in SETTINGS]
-    values[SETTINGS.index("duration")] = 30
+    values = page(duration=30)
     actions.make("small.distill", values, 8, session, "me", progress)
     assert 1 <= len(session.takes) < 8
     made = len(session.takes)
-    actions.make("small.distill", values, 1, session, "me", lambda share, desc: None)
+    actions.make("small.distill", values, 1, session, "me", silently)
     assert list(session.takes) == list(range(1, made + 2))
 
 
 @pytest.mark.parametrize("error", [FloatingPointError, RuntimeError, MemoryError])
 def test_a_failure_half_way_leaves_no_take(context, error):
     actions, session = Actions(context), Session()
-    values = [VALUES[name] for name in SETTINGS]
-    values[SETTINGS.index("duration")] = 30
+    values = page(duration=30)
 
     def progress(share, desc):
         if share > 0:
@@ -282,10 +474,9 @@ def test_a_failure_half_way_leaves_no_take(context, error):
 
 def test_a_session_keeps_so_many_takes(context):
     actions, session = Actions(context), Session()
-    values = [VALUES[name] for name in SETTINGS]
-    values[SETTINGS.index("duration")] = 1
+    values = page(duration=1)
     for _ in range(3):
-        actions.make("small.distill", values, 8, session, "me", lambda share, desc: None)
+        actions.make("small.distill", values, 8, session, "me", silently)
     assert list(session.takes) == list(range(24 - KEPT + 1, 25))
     assert [take.result.seed for take in session.takes.values()][-1] == 14
 
@@ -323,55 +514,65 @@ def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):
     assert loaded_model(path, "cpu") is not first
 
 
-def test_the_picture_shows_the_codes_where_they_sound(model):
-    """Each code of the take is a rectangle of one colour in its chunk and row."""
-    result = generate(model, GenerationConfig(duration=2, seed=3, overlap=0))
+@pytest.mark.parametrize("sampler", ["independent", "continue"])
+def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
+    """Each code of the take is a rectangle of one colour in its column and row."""
+    settings = GenerationConfig(duration=1.2, seed=3, overlap=0, sampler=sampler, held_columns=1)
+    result = generate(model, settings)
     figure = draw_take(result, model.spectrogram, model.grid)
     picture = pixels(figure)
     panel = figure.axes[1]
     scale = panel.images[0].norm
-    step = result.boundaries[0] / result.sample_rate
     height, width = model.grid
     maps = result.codes[:, :, 0].unflatten(1, model.grid)
-    for chunk in range(3):
+    assert len(maps) >= 3
+    for start, codes in zip(result.layout.starts, maps, strict=True):
         for row in range(height):
             for column in range(width):
-                x = step * (chunk + (column + 0.5) / width)
-                right, up = panel.transData.transform((x, row + 0.5))
+                moment = start + (column + 0.25) * result.layout.column_samples
+                hidden = any(start < later <= moment for later in result.layout.starts)
+                if hidden or moment > len(result.audio):
+                    continue
+                point = moment / result.sample_rate, row + 0.5
+                right, up = panel.transData.transform(point)
                 colour = picture[round(picture.shape[0] - up), round(right)]
-                code = int(maps[chunk, row, column])
-                expected = np.array(panel.images[0].cmap(scale(code))) * 255
+                expected = np.array(panel.images[0].cmap(scale(int(codes[row, column])))) * 255
                 assert np.abs(colour - expected).max() <= 2
     assert picture[0, 0, 3] == 0
 
 
-def test_a_command_line_names_every_setting_that_is_not_the_default(context, folder):
+def test_a_command_line_names_every_setting_that_is_not_the_default(context, folder, recording):
     actions, session = Actions(context), Session()
-    values = [
-        1.25,
-        0.5,
-        3,
-        12.5,
-        "5",
-        0.05,
-        20,
-        "crossfade",
-        "autoregressive",
-        "torchaudio",
-        "best",
-    ]
-    actions.make("small.distill", values, 1, session, None, lambda share, desc: None)
     path = shlex.quote(str(folder / "models" / "small.distill"))
+    values = page(
+        temperature=1.25, top_p=0.5, top_k=3, duration=12.5, seed="5", min_p=0.05, overlap=20,
+        join="crossfade", sampler="independent", vocoder="torchaudio", quality="best",
+    )  # fmt: skip
+    actions.make("small.distill", values, 1, session, None, silently)
     assert session.takes[1].command() == (
         f"distill-prior sample {path} -t 1.25 --top-p 0.5 --top-k 3 --min-p 0.05 -d 12.5 "
-        "--overlap 20 --join crossfade --vocoder torchaudio --quality best -s 5"
+        "--sampler independent --overlap 20 --join crossfade --vocoder torchaudio --quality best "
+        "-s 5"
     )
+    values = page(
+        temperature_by_level="1.0, 0.5", temperature_end="0.8", top_p_by_level="0.9, 0",
+        top_k_by_level="5, 10", held_columns=1, loop=True, prompt=str(recording),
+    )  # fmt: skip
+    actions.make("small.distill", values, 1, session, None, silently)
+    assert session.takes[2].command() == (
+        f"distill-prior sample {path} --evolve 1,0.5:0.8 --top-p 0.9,0 --top-k 5,10 -d 2 "
+        f"--held-columns 1 --prompt {shlex.quote(str(recording))} --loop --quality fast -s 7"
+    )
+    for start, option in (("recording", "--prompt-crossfade"), ("vary", "--vary 0.3")):
+        values = page(prompt=str(recording), start=start)
+        actions.make("small.distill", values, 1, session, None, silently)
+        assert option in list(session.takes.values())[-1].command()
 
 
 def test_the_demo_needs_no_model_on_the_command_line(context):
     actions, session = Actions(context), Session()
-    values = [VALUES[name] for name in SETTINGS]
-    actions.make("demo", values, 1, session, None, lambda share, desc: None)
+    values = page()
+    actions.make("demo", values, 1, session, None, silently)
     expected = "distill-prior sample -t 0.8 --top-k 5 -d 2 --quality fast -s 7"
     assert session.takes[1].command() == expected
 
@@ -439,8 +640,8 @@ def test_two_sessions_do_not_share_takes(url):
 
 def test_takes_of_one_click_have_seeds_in_a_row(context, folder):
     actions, session = Actions(context), Session()
-    values = [VALUES[name] for name in SETTINGS]
-    actions.make("small.distill", values, 3, session, None, lambda share, desc: None)
+    values = page()
+    actions.make("small.distill", values, 3, session, None, silently)
     assert [take.result.seed for take in session.takes.values()] == [7, 8, 9]
     model = load_model(folder / "models" / "small.distill", "cpu")
     alone = generate(model, session.takes[2].result.config)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from distill_prior_gen.config import (
 from distill_prior_gen.paths import free_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
 from distill_prior_gen.ui.library import DEMO, SUFFIXES, Entry, entry, find_models, loaded_model
+from distill_prior_gen.ui.settings import LEVELS, SETTINGS, STARTS, VARY, to_config, to_page
 from distill_prior_gen.ui.takes import Session, Take
 
 MOST_TAKES = 8
@@ -39,23 +39,9 @@ MOST_LETTERS = 200
 UPLOAD_BYTES = 512 * 2**20
 """Size of the largest model that may be uploaded."""
 
-SETTINGS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "duration",
-    "seed",
-    "min_p",
-    "overlap",
-    "join",
-    "sampler",
-    "vocoder",
-    "quality",
-)
-"""Fields of `GenerationConfig` that have a control, in the order of the endpoint."""
-
-
 TOP_K = "How many sounds it may choose among at each step. 0 is all of them."
+
+START = "Start from a sound"
 
 REPORT_S = 0.1
 """Seconds between two updates of the progress bar."""
@@ -153,7 +139,7 @@ class Actions:
         if model.reason:
             raise gr.Error(model.reason)
         stop = self.stops[stop_key] = threading.Event()
-
+        page = dict(zip(SETTINGS, values, strict=True))
         reported = 0.0
 
         def report(share: float, text: str) -> None:
@@ -165,8 +151,10 @@ class Actions:
                 progress(share, desc=text)
 
         try:
-            config = _config(dict(zip(SETTINGS, values, strict=True)))
-            if _whole(count) not in range(1, MOST_TAKES + 1):
+            config = to_config(page)
+            choose("sampler", config.sampler, samplers())
+            choose("vocoder", config.vocoder, vocoders())
+            if count not in range(1, MOST_TAKES + 1):
                 raise ValueError(f"takes must be from 1 to {MOST_TAKES}, not {count}")
             with self.working:
                 report(0.0, "Loading the model...")
@@ -189,7 +177,10 @@ class Actions:
         except _CancelledError:
             gr.Info("Cancelled.")
         except Exception as error:  # of a plugin's sampler or vocoder, too
-            raise gr.Error(str(error) or type(error).__name__) from error
+            text = str(error) or type(error).__name__
+            if page["prompt"]:
+                text = text.replace(page["prompt"], Path(page["prompt"]).name)
+            raise gr.Error(text) from error
         finally:
             # After a cancelled take, the next may have begun already.
             if self.stops.get(stop_key) is stop:
@@ -217,14 +208,16 @@ class Actions:
     def settings(self, number: Any, session: Session, longer: bool = False) -> list[Any]:
         """Values for the model's control and those of `SETTINGS`."""
         take = self.take(number, session)
-        values = asdict(take.result.config)
+        page = to_page(take.result.config)
         if longer:
-            values["duration"] = _longer(take.result.duration)
-        values["seed"] = str(values["seed"])
+            page["duration"] = _longer(take.result.duration)
+        if page["prompt"] and not Path(page["prompt"]).is_file():
+            gr.Warning(f"{Path(page['prompt']).name} is no longer there.")
+            page["prompt"] = None
         known = take.model_key in self.models(session)
         if not known:
             gr.Warning(f"{take.model.name} is no longer in the list of models.")
-        return [take.model_key if known else gr.skip(), *(values[name] for name in SETTINGS)]
+        return [take.model_key if known else gr.skip(), *page.values()]
 
     def export(
         self,
@@ -260,25 +253,13 @@ class Actions:
         return copies, f"Saved as `{path}`"
 
 
-def _config(values: dict[str, Any]) -> GenerationConfig:
-    """The settings on the page, checked."""
-    seed = str(values["seed"] or "").strip()
-    if seed and not seed.isdecimal():
-        raise ValueError(f"seed must be a whole number or empty, not {seed!r}")
-    whole = {"seed": int(seed) if seed else None, "top_k": _whole(values["top_k"])}
-    config = GenerationConfig(**values | whole)
-    choose("sampler", config.sampler, samplers())
-    choose("vocoder", config.vocoder, vocoders())
-    return config
-
-
-def _whole(value: Any) -> Any:
-    """Numbers come from the page as floats."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def _longer(duration: float) -> float:
     return min(2 * duration, LIMITS["duration"][1])
+
+
+def _about_prompt(prompt: str | None) -> gr.Accordion:
+    """Names the sound where it can be seen when the accordion is closed."""
+    return gr.Accordion(label=f"{START}: {Path(prompt).name}" if prompt else START)
 
 
 def build_tab(context: TabContext) -> None:
@@ -290,6 +271,11 @@ def build_tab(context: TabContext) -> None:
         low, high = LIMITS[field]
         default = getattr(GenerationConfig, field)
         return gr.Slider(low, high, default, step=step, label=label, info=info)
+
+    def text(name: str, example: str, info: str | None = None) -> gr.Textbox:
+        return gr.Textbox(
+            label=LEVELS[name], placeholder=example, info=info, min_width=120, max_lines=1
+        )
 
     with gr.Row():
         with gr.Column(scale=2, min_width=340):
@@ -320,6 +306,7 @@ def build_tab(context: TabContext) -> None:
                 "Duration (seconds)",
                 "With the same seed a longer take begins with the same music.",
             )
+            loop = gr.Checkbox(label="Loop", info="The end leads into the beginning.")
             with gr.Row():
                 seed = gr.Textbox(
                     label="Seed",
@@ -328,6 +315,23 @@ def build_tab(context: TabContext) -> None:
                     min_width=160,
                 )
                 randomize = gr.Button("Randomize", size="sm", scale=1, min_width=90)
+            with gr.Accordion(START, open=False) as beginning:
+                prompt = gr.Audio(label="Sound", sources=["upload", "microphone"], type="filepath")
+                start = gr.Radio(
+                    [(label, name) for name, label in STARTS.items()],
+                    value="continue",
+                    label="What to do with it",
+                    info="Its last second counts. It is heard as the model hears it, unless you "
+                    "continue the recording itself.",
+                )
+                vary = gr.Slider(
+                    *LIMITS["vary"],
+                    VARY,
+                    step=0.05,
+                    label="How much is new",
+                    info="0 is the sound as the model hears it. The take is as long as the sound.",
+                    visible=False,
+                )
             with gr.Accordion("Advanced", open=False):
                 min_p = slider(
                     "min_p",
@@ -335,23 +339,45 @@ def build_tab(context: TabContext) -> None:
                     "Min-p",
                     "Leaves out what is so much unlikelier than the likeliest. 0 is off.",
                 )
+                temperature_end = text(
+                    "temperature_end",
+                    "0.5",
+                    "The temperature moves there over the take. Empty: it stays.",
+                )
+                temperature_by_level = text(
+                    "temperature_by_level",
+                    "1.0, 0.8, 0.6",
+                    "One value each for structure, timbre and detail. Empty: the slider counts.",
+                )
+                with gr.Row():
+                    top_p_by_level = text("top_p_by_level", "0.9, 0.9, 0.7")
+                    top_k_by_level = text("top_k_by_level", "5, 10, 0")
+                sampler = gr.Dropdown(
+                    list(samplers()),
+                    value=GenerationConfig.sampler,
+                    label="Sampler",
+                    info="Continue: each second follows from the one before. "
+                    "Independent: each is drawn by itself.",
+                )
+                held_columns = slider(
+                    "held_columns",
+                    1,
+                    "Held columns",
+                    "How much of each second is carried over into the next. "
+                    "More: it follows closer, and takes longer.",
+                )
                 overlap = slider(
                     "overlap",
                     10,
                     "Crossfade overlap (ms)",
-                    "How softly one second of sound passes into the next.",
+                    "How softly seconds that do not continue each other pass into the next.",
                 )
                 join = gr.Dropdown(
                     JOINS,
                     value=GenerationConfig.join,
                     label="Join",
-                    info="Spectral: one tone through every seam. Crossfade: seconds fade over.",
-                )
-                sampler = gr.Dropdown(
-                    list(samplers()),
-                    value=GenerationConfig.sampler,
-                    label="Sampler",
-                    info="How the sounds of a take are chosen.",
+                    info="Of seconds that do not continue each other. Spectral: one tone through "
+                    "every seam. Crossfade: they fade over.",
                 )
                 vocoder = gr.Dropdown(
                     list(vocoders()),
@@ -419,7 +445,9 @@ def build_tab(context: TabContext) -> None:
                     files = gr.File(label="Download", interactive=False, visible=False)
 
     controls = [
-        temperature, top_p, top_k, duration, seed, min_p, overlap, join, sampler, vocoder, quality
+        temperature, top_p, top_k, duration, loop, seed, prompt, start, vary, min_p,
+        temperature_end, temperature_by_level, top_p_by_level, top_k_by_level, sampler,
+        held_columns, overlap, join, vocoder, quality,
     ]  # fmt: skip
     shown = [player, words, command, longer, chosen_take, results]
 
@@ -436,7 +464,8 @@ def build_tab(context: TabContext) -> None:
         # Gradio would convert floats too, but scale them to full level.
         samples = (take.result.audio * 32767).astype("int16")
         duration = _longer(take.result.duration)
-        can_be_longer = duration > take.result.duration
+        varied = take.result.config.vary is not None
+        can_be_longer = duration > take.result.duration and not varied
         label = f"Same seed, longer ({duration:g} s)" if can_be_longer else "Same seed, longer"
         return [
             (take.result.sample_rate, samples),
@@ -453,11 +482,20 @@ def build_tab(context: TabContext) -> None:
         top_p: float,
         top_k: float,
         duration: float,
+        loop: bool,
         seed: str,
+        prompt: str | None,
+        start: str,
+        vary: float,
         min_p: float,
+        temperature_end: str,
+        temperature_by_level: str,
+        top_p_by_level: str,
+        top_k_by_level: str,
+        sampler: str,
+        held_columns: float,
         overlap: float,
         join: str,
-        sampler: str,
         vocoder: str,
         quality: str,
         count: float,
@@ -466,8 +504,9 @@ def build_tab(context: TabContext) -> None:
         progress: gr.Progress = gr.Progress(),  # noqa: B008 - Gradio's way to ask for one
     ) -> list[Any]:
         values = [
-            temperature, top_p, top_k, duration, seed, min_p, overlap, join, sampler, vocoder,
-            quality,
+            temperature, top_p, top_k, duration, loop, seed, prompt, start, vary, min_p,
+            temperature_end, temperature_by_level, top_p_by_level, top_k_by_level, sampler,
+            held_columns, overlap, join, vocoder, quality,
         ]  # fmt: skip
         actions.make(key, values, count, session, request.session_hash, progress)
         return show(None, session)
@@ -524,6 +563,8 @@ def build_tab(context: TabContext) -> None:
         listed.then(**about_model)
     model.change(**about_model).then(**about_top_k)
     top_k.change(**about_top_k)
+    prompt.change(_about_prompt, prompt, beginning, **quiet)
+    start.change(lambda start: gr.Slider(visible=start == "vary"), start, vary, **quiet)
     randomize.click(_random_seed, None, seed, **quiet)
 
     making: dict[str, Any] = {

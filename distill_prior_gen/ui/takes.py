@@ -11,8 +11,10 @@ import numpy as np
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.generation import GenerationResult
+from distill_prior_gen.layout import Separate
 from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.ui.library import DEMO
+from distill_prior_gen.ui.settings import written
 
 KEPT = 20
 """Takes that a session keeps; the oldest goes first."""
@@ -47,21 +49,39 @@ class Take:
 
     @property
     def label(self) -> str:
-        return (
-            f"{self.number}: {self.model.name}, {self.result.duration:g} s, seed {self.result.seed}"
-        )
+        seconds = round(self.result.duration, 2)
+        return f"{self.number}: {self.model.name}, {seconds:g} s, seed {self.result.seed}"
 
     def in_words(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
         config, duration = self.result.config, self.result.duration
-        nucleus = f"{config.top_p:g}" if 0 < config.top_p < 1 else "off"
+        settings = [f"Temperature {written(config.temperature)}"]
+        if config.temperature_end is not None:
+            settings[0] += f" to {written(config.temperature_end)}"
+        for field_, off in (("top_p", (0, 1)), ("top_k", (0,)), ("min_p", (0,))):
+            value = getattr(config, field_)
+            name = field_.replace("_", "-")
+            settings.append(f"{name} {'off' if value in off else written(value)}")
+        settings.append(f"{config.sampler} sampler")
+        if isinstance(self.result.layout, Separate):
+            settings.append(f"overlap {config.overlap:g} ms, {config.join} join")
+        elif config.vary is None:
+            settings.append(f"{config.held_columns} columns held")
+        if config.prompt:
+            name = f"`{Path(config.prompt).name}`"
+            if config.vary is not None:
+                settings.append(f"{config.vary:.0%} of {name} new")
+            elif config.prompt_crossfade:
+                settings.append(f"continues the recording {name} itself")
+            else:
+                settings.append(f"continues {name}")
+        if config.loop:
+            settings.append("loop")
+        settings.append(f"{config.vocoder} ({config.quality})")
         return (
-            f"**Seed {config.seed}**, {duration:g} s of sound in {self.seconds:.1f} s "
+            f"**Seed {config.seed}**, {round(duration, 2):g} s of sound in {self.seconds:.1f} s "
             f"({duration / self.seconds:.1f} times real time)  \n"
-            f"Temperature {config.temperature:g}, top-p {nucleus}, top-k {config.top_k or 'off'}, "
-            f"min-p {config.min_p or 'off'}, "
-            f"overlap {config.overlap:g} ms, {config.join} join, {config.sampler} sampler, "
-            f"{config.vocoder} ({config.quality})"
+            f"{', '.join(settings)}"
         )
 
     def command(self) -> str:
@@ -69,11 +89,17 @@ class Take:
         words = ["distill-prior", "sample"]
         if self.model_key != DEMO:
             words.append(str(self.model.path))
+        config = self.result.config
+        if config.temperature_end is not None:
+            words += ["--evolve"]
+            words += [f"{written(config.temperature)}:{written(config.temperature_end)}"]
         for item in fields(GenerationConfig):
-            value = getattr(self.result.config, item.name)
-            if value != item.default:
-                option = OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}")
-                words += [option, str(value).removesuffix(".0")]
+            value = getattr(config, item.name)
+            evolves = item.name.startswith("temperature") and config.temperature_end is not None
+            if value != item.default and not evolves:
+                words.append(OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}"))
+                if value is not True:
+                    words.append(written(value))
         return shlex.join(words)
 
 
