@@ -1,0 +1,256 @@
+"""Takes that hold together: chunks that continue each other, levels, temperature over time."""
+
+import math
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill_prior_gen import GenerationConfig, generate, generate_takes, load_model
+from distill_prior_gen.config import no_progress
+from distill_prior_gen.hookspecs import hookimpl
+from distill_prior_gen.layout import Shared
+from distill_prior_gen.plugins import plugins
+from distill_prior_gen.sampling.autoregressive import sample_autoregressive
+from distill_prior_gen.sampling.chunks import FREE, Chunk
+from distill_prior_gen.sampling.streams import CODES, stream
+
+from .models import write_model
+from .test_filters import kept_codes
+from .test_sampling import TINY
+
+COLUMN = 16 * 64
+"""Samples of a column of codes of the small model; four of them are a chunk, the last filled up."""
+
+
+def columns(take, model):
+    """The codes of a take's chunks, ``[chunk, H, W, level]``."""
+    return take.codes.unflatten(1, model.grid)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    held=st.integers(1, 16),
+    duration=st.floats(1, 3),
+    loop=st.booleans(),
+)
+def test_a_chunk_begins_with_the_last_columns_of_the_one_before(model, seed, held, duration, loop):
+    config = GenerationConfig(seed=seed, held_columns=held, duration=duration, loop=loop)
+    chunks = columns(generate(model, config), model)
+    held = min(held, 1 if loop else 2)
+    pairs = list(pairwise(chunks))
+    for before, after in pairs[:-1] if loop else pairs:
+        assert after[:, :held].equal(before[:, 3 - held : 3])
+
+
+def test_independent_chunks_do_not(model):
+    chunks = columns(generate(model, GenerationConfig(sampler="independent", seed=0)), model)
+    equal = [after[:, 0].equal(before[:, 2]) for before, after in pairwise(chunks)]
+    assert sum(equal) < len(equal) / 2
+
+
+@pytest.mark.parametrize("held", [1, 2])
+def test_the_chunks_are_decoded_as_one_map(model, held):
+    take = generate(model, GenerationConfig(seed=4, duration=2, held_columns=held))
+    chunks = columns(take, model)
+    whole = [*chunks[0].unbind(1)[:3]]
+    for chunk in chunks[1:]:
+        whole += chunk.unbind(1)[held:3]
+    whole.append(chunks[-1][:, 3])
+    codes = torch.stack(whole, dim=1)
+    with torch.no_grad():
+        embeddings = model.vqvae.codes_to_embeddings(codes.flatten(0, 1)[None], codes.shape[:2])
+        mel = model.vqvae.decode(embeddings, 32, 16 * len(whole))[0]
+    torch.testing.assert_close(take.mel, mel[:, : take.mel.shape[1]])
+    borders = [3 + (3 - held) * chunk for chunk in range(len(chunks) - 1)]
+    assert take.boundaries == [round((border - 0.5) * COLUMN) for border in borders]
+
+
+def test_a_map_is_decoded_alike_by_pieces(model, monkeypatch):
+    codes = torch.randint(16, (2, 23, 2), generator=torch.Generator().manual_seed(0))
+    for loop in (False, True):
+        monkeypatch.setattr("distill_prior_gen.model.DECODED_AT_ONCE", 64)
+        whole = model.decode_map(codes, loop)
+        monkeypatch.setattr("distill_prior_gen.model.DECODED_AT_ONCE", 1)
+        torch.testing.assert_close(model.decode_map(codes, loop), whole)
+    turned = model.decode_map(codes.roll(5, dims=1), loop=True)
+    torch.testing.assert_close(turned, whole.roll(5 * 16, dims=1))
+
+
+def test_a_longer_take_goes_on_with_the_same_music(model):
+    short, long = (generate(model, GenerationConfig(duration=d, seed=5)) for d in (1.5, 6))
+    assert long.codes[: len(short.codes)].equal(short.codes)
+    same = 16 * (3 + (len(short.codes) - 1)) - 16
+    torch.testing.assert_close(long.mel[:, :same], short.mel[:, :same])
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_takes_that_are_made_together_are_those_made_alone(model, loop):
+    together = generate_takes(model, GenerationConfig(duration=2, seed=8, loop=loop), 3)
+    for take in together:
+        alone = generate(model, take.config)
+        assert take.codes.equal(alone.codes)
+        assert take.audio == pytest.approx(alone.audio, abs=1e-5)
+
+
+def test_the_former_name_of_the_independent_sampler_is_known(model):
+    old, new = (
+        generate(model, GenerationConfig(duration=1, seed=3, sampler=name))
+        for name in ("autoregressive", "independent")
+    )
+    assert old.config == new.config
+    assert (old.audio == new.audio).all()
+
+
+@torch.no_grad()
+def drawn_plainly(model, chunk, top_k, top_p):
+    """Token by token through the whole network in float64, with the same random numbers."""
+    prior = load_model(model.path, "cpu").prior.double()
+    uniforms, tokens = chunk.generator.random(prior.seq_len), chunk.held.flatten().clone()
+    for step, held in enumerate(chunk.held.flatten().tolist()):
+        if held != FREE:
+            continue
+        level = step % prior.num_quantizers
+        if step == 0:
+            logits, kept = model.first_token_weights.log().double().numpy(), range(16)
+        else:
+            logits = prior(tokens[None, :step])[0, -1].numpy() / chunk.temperature[level]
+            kept = kept_codes(logits, 1.0, top_k[level], top_p[level])
+        probability = np.zeros(16)
+        probability[sorted(kept)] = np.exp(logits - logits.max())[sorted(kept)]
+        cumulative = (probability / probability.sum()).cumsum()
+        tokens[step] = int(np.searchsorted(cumulative, uniforms[step], side="right"))
+    return tokens.view_as(chunk.held)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    shares=st.lists(st.floats(0, 1), min_size=1, max_size=4),
+    temperature=st.tuples(st.floats(0.3, 2), st.floats(0.3, 2)),
+    top_k=st.tuples(st.integers(0, 16), st.integers(0, 16)),
+    top_p=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+def test_held_codes_are_kept_and_the_others_follow_them(
+    model, seed, shares, temperature, top_k, top_p
+):
+    random = np.random.default_rng(seed)
+    shape = (math.prod(model.grid), model.num_quantizers)
+
+    def chunks():
+        return [
+            Chunk(stream(seed, CODES, number), held, temperature)
+            for number, held in enumerate(patterns)
+        ]
+
+    patterns = [
+        torch.from_numpy(
+            np.where(random.random(shape) < share, random.integers(16, size=shape), -1)
+        )
+        for share in shares
+    ]
+    config = GenerationConfig(top_k=top_k, top_p=top_p)
+    codes = sample_autoregressive(model, config, chunks(), no_progress)
+    for drawn, chunk in zip(codes, chunks(), strict=True):
+        assert drawn[chunk.held != FREE].equal(chunk.held[chunk.held != FREE])
+        assert drawn.equal(drawn_plainly(model, chunk, top_k, top_p))
+
+
+def test_codes_after_a_held_one_have_the_distribution_that_the_prior_gives(tmp_path):
+    model = load_model(
+        write_model(
+            tmp_path / "two.distill",
+            spectrogram=TINY,
+            chunk_duration=0.1,
+            codebook_size=8,
+            sharpness=4.0,
+        ),
+        "cpu",
+    )
+    draws, held, temperature = 20_000, 3, 0.7
+    chunks = [
+        Chunk(stream(0, CODES, n), torch.tensor([[held, FREE]]), (1.0, temperature))
+        for n in range(draws)
+    ]
+    codes = sample_autoregressive(model, GenerationConfig(top_p=0), chunks, no_progress)
+    counts = Counter(codes[:, 0, 1].tolist())
+    with torch.no_grad():
+        share = (model.prior(torch.tensor([[held]]))[0, 0].double() / temperature).softmax(-1)
+    expected = share.numpy() * draws
+    cells = [code for code in range(8) if expected[code] >= 5]
+    statistic = sum((counts[code] - expected[code]) ** 2 / expected[code] for code in cells)
+    assert len(cells) >= 4
+    assert statistic < len(cells) + 5 * (2 * len(cells)) ** 0.5
+
+
+def test_each_level_has_its_own_settings(model):
+    """With one code to choose from, a level takes the likeliest; the other goes on drawing."""
+    takes = [
+        generate(model, GenerationConfig(duration=1, seed=seed, top_k=(0, 1), top_p=(1.0, 0.5)))
+        for seed in range(3)
+    ]
+    tokens = torch.cat([take.codes[:1] for take in takes]).flatten(1)
+    with torch.no_grad():
+        likeliest = model.prior(tokens[:, :-1]).argmax(-1)
+    assert tokens[:, 1::2].equal(likeliest[:, ::2])
+    assert not tokens[:, 2::2].equal(likeliest[:, 1::2])
+
+
+def test_another_number_of_values_than_levels_is_named(model):
+    for field in ("temperature", "temperature_end", "top_k", "top_p"):
+        config = GenerationConfig(**{field: [1, 1, 1]})
+        with pytest.raises(ValueError, match=f"{field} has 3 values, but the model has 2 levels"):
+            generate(model, config)
+
+
+@pytest.mark.parametrize("continues", [False, True])
+def test_the_temperature_moves_evenly_over_the_take(model, continues):
+    seen = {}
+
+    class Thermometer:
+        @hookimpl
+        def distill_register_prior_samplers(self, register):
+            register("thermometer", self.draw, continues=continues)
+
+        @staticmethod
+        def draw(model, config, chunks, progress):
+            for chunk in chunks:
+                seen[len(seen)] = chunk.temperature
+            return torch.stack([chunk.held.clamp(min=0) for chunk in chunks])
+
+    manager = plugins().manager
+    plugin = Thermometer()
+    manager.register(plugin)
+    try:
+        config = GenerationConfig(
+            sampler="thermometer", duration=3, temperature=(1.0, 0.5), temperature_end=1.5
+        )
+        chunks = len(generate(model, config).codes)
+    finally:
+        manager.unregister(plugin)
+    expected = np.stack([np.linspace(1.0, 1.5, chunks), np.linspace(0.5, 1.5, chunks)], axis=1)
+    assert np.array(list(seen.values())) == pytest.approx(expected)
+
+
+def test_progress_of_a_continuing_take_counts_its_chunks(model):
+    seen = []
+    config = GenerationConfig(duration=1.5, seed=0)
+    take = generate(model, config, lambda share, text: seen.append((share, text)))
+    assert [share for share, _ in seen] == sorted(share for share, _ in seen)
+    texts = list(dict.fromkeys(text for _, text in seen))[: len(take.codes)]
+    assert texts == [f"Generating chunk {i + 1}/{len(take.codes)}..." for i in range(len(texts))]
+
+
+def test_a_model_of_very_short_chunks_is_played_without_holding(tmp_path):
+    path = write_model(tmp_path / "short.distill", spectrogram=TINY, chunk_duration=0.1)
+    model = load_model(path, "cpu")
+    assert model.grid == (1, 1)
+    for loop in (False, True):
+        take = generate(model, GenerationConfig(duration=1, seed=0, loop=loop))
+        assert len(take.audio) == 8000
+        assert isinstance(take.layout, Shared)
