@@ -241,6 +241,91 @@ def test_a_take_is_played_again_with_its_settings_and_longer(alone, new_page):
     expect(page.get_by_text("Takes of this session")).to_be_hidden()
 
 
+@pytest.fixture
+def recording(tmp_path):
+    """0.4 s of a bell, which is less than a chunk."""
+    time = np.arange(3_200) / 8_000
+    path = tmp_path / "bell.wav"
+    soundfile.write(path, np.exp(-6 * time) * np.sin(2 * np.pi * 700 * time) / 2, 8_000)
+    return path
+
+
+def test_a_take_starts_from_a_sound_and_its_settings_come_back(both, new_page, recording):
+    page = new_page(both)
+    set_number(page, "Duration (seconds)", 2)
+    page.get_by_role("button", name="Start from a sound").click()
+    page.locator("input[type=file][accept*=audio]").set_input_files(recording)
+    expect(page.get_by_role("button", name="Start from a sound: bell.wav")).to_be_visible()
+    expect(page.get_by_label("number input for How much is new")).to_have_count(0)
+    generate(page)
+    wait_for_take(page, 1)
+    expect(page.get_by_text("continues bell.wav")).to_be_visible()
+    assert len(audio(page)[0]) == 16_000
+
+    page.get_by_label("Vary it").check()
+    set_number(page, "How much is new", 0.6)
+    generate(page)
+    wait_for_take(page, 2)
+    expect(page.get_by_text("60% of bell.wav new")).to_be_visible()
+    assert len(audio(page)[0]) == 3_200
+    expect(page.get_by_role("button", name="Same seed, longer")).to_be_disabled()
+    command = page.get_by_label("The same on the command line").input_value()
+    assert re.search(r" --prompt \S+bell\.wav --vary 0\.6 ", command)
+
+    page.get_by_role("radio", name=re.compile("^1: ")).check()
+    expect(page.get_by_role("button", name="Same seed, longer (4 s)")).to_be_enabled()
+    page.get_by_label("Clear").first.click()
+    expect(page.get_by_role("button", name="Start from a sound: bell.wav")).to_have_count(0)
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.get_by_role("button", name="Start from a sound: bell.wav")).to_be_visible()
+    expect(page.get_by_label("Continue it")).to_be_checked()
+    expect(page.get_by_label("number input for How much is new")).to_have_count(0)
+    page.get_by_role("button", name="Same seed, longer (4 s)").click()
+    wait_for_take(page, 3)
+    expect(page.get_by_text("continues bell.wav")).to_be_visible()
+    assert len(audio(page)[0]) == 32_000
+
+    page.get_by_role("radio", name=re.compile("^2: ")).check()
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.get_by_label("Vary it")).to_be_checked()
+    expect(page.get_by_label("number input for How much is new")).to_have_value("0.6")
+
+    page.get_by_label("Loop").check()
+    generate(page)
+    expect(
+        page.get_by_text(
+            "Loop does not go with 'Vary it'; switch Loop off, or choose 'Continue it'"
+        )
+    ).to_be_visible()
+
+
+def test_a_loop_with_values_by_level_is_made_and_its_settings_come_back(alone, new_page):
+    page = new_page(alone)
+    set_number(page, "Duration (seconds)", 1)
+    page.get_by_label("Loop").check()
+    open_advanced(page)
+    by_level = page.get_by_label("Temperature by level")
+    by_level.fill("0.9, 0.8")
+    page.get_by_label("Temperature at the end").fill("0.5")
+    set_number(page, "Held columns", 1)
+    generate(page)
+    wait_for_take(page, 1)
+    expect(page.get_by_text("Temperature 0.9,0.8 to 0.5")).to_be_visible()
+    expect(page.get_by_text("1 column held, loop")).to_be_visible()
+
+    page.get_by_label("Loop").uncheck()
+    by_level.fill("warm")
+    page.get_by_label("Temperature at the end").fill("")
+    set_number(page, "Held columns", 3)
+    generate(page)
+    expect(page.get_by_text("Temperature by level must be empty or numbers")).to_be_visible()
+    page.get_by_role("button", name="Use its settings").click()
+    expect(by_level).to_have_value("0.9, 0.8")
+    expect(page.get_by_label("Temperature at the end")).to_have_value("0.5")
+    expect(page.get_by_label("Loop")).to_be_checked()
+    expect(page.get_by_label("number input for Held columns")).to_have_value("1")
+
+
 def test_a_take_is_exported_and_downloaded(both, new_page, folder):
     page = new_page(both)
     page.get_by_role("textbox", name="Seed").fill("77")
@@ -371,6 +456,8 @@ def test_nothing_runs_over_the_edge(both, new_page, width, theme):
     assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
     set_number(page, "Duration (seconds)", 2)
     open_advanced(page)
+    page.get_by_role("button", name="Start from a sound").click()
+    page.get_by_label("Vary it").check()
     generate(page)
     wait_for_take(page, 1)
     page.get_by_role("button", name="Export").first.click()

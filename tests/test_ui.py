@@ -244,10 +244,10 @@ def test_settings_do_without_a_sound_that_is_gone(context, recording, tmp_path):
         ({"top_k_by_level": "5; 10"}, "Top-k by level must be empty or numbers with commas"),
         ({"temperature_end": "cold"}, "Temperature at the end must be empty or numbers with"),
         ({"top_k_by_level": "1, 2, 3"}, "top_k has 3 values, but the model has 2 levels"),
-        ({"prompt": True, "loop": True, "start": "vary"}, "'Loop' and 'Vary it' do not go"),
+        ({"prompt": True, "loop": True, "start": "vary"}, "Loop does not go with 'Vary it'"),
         (
             {"prompt": True, "loop": True, "start": "recording"},
-            "'Loop' and 'Continue the recording itself' do not go together; switch off 'Loop'",
+            "Loop does not go with 'Continue the recording itself'; switch Loop off",
         ),
     ],
     ids=str,

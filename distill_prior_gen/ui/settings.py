@@ -125,7 +125,7 @@ def _beginning(page: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{Path(prompt).name} is no longer there; choose the sound again")
     if page["loop"] and start != "continue":
         raise ValueError(
-            f"'Loop' and '{STARTS[start]}' do not go together; switch off 'Loop', "
+            f"Loop does not go with '{STARTS[start]}'; switch Loop off, "
             f"or choose '{STARTS['continue']}'"
         )
     vary = page["vary"] if start == "vary" else None

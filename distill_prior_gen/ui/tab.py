@@ -413,7 +413,7 @@ def build_tab(context: TabContext) -> None:
                     command = gr.Textbox(
                         label="The same on the command line",
                         interactive=False,
-                        max_lines=2,
+                        max_lines=4,
                         scale=4,
                     )
                     copy = gr.Button("Copy command", size="sm", scale=1, min_width=120)

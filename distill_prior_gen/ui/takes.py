@@ -66,7 +66,8 @@ class Take:
         if isinstance(self.result.layout, Separate):
             settings.append(f"overlap {config.overlap:g} ms, {config.join} join")
         elif config.vary is None:
-            settings.append(f"{config.held_columns} columns held")
+            columns = "column" if config.held_columns == 1 else "columns"
+            settings.append(f"{config.held_columns} {columns} held")
         if config.prompt:
             name = f"`{Path(config.prompt).name}`"
             if config.vary is not None:
