@@ -1,4 +1,4 @@
-"""Measures how well takes hold together, as the tables of docs/coherence.md.
+"""Makes the tables of docs/coherence.md, and from the demo model its picture.
 
 python docs/coherence.py MODEL|demo RECORDINGS [TAKES]
 """
@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from statistics import mean
 
+import matplotlib.pyplot as plt
 import torch
 
 from distill_prior_gen import (
     GenerationConfig,
     GenerationResult,
     PriorModel,
+    generate,
     generate_takes,
     load_model,
 )
@@ -20,6 +22,7 @@ from distill_prior_gen.audio.recordings import audio_files, read_mono
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.measures import change_figures, second_figures
 from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.ui.pictures import hertz_ticks
 
 SECONDS = 10
 METHODS = {
@@ -95,9 +98,34 @@ def print_loops(model: PriorModel, count: int) -> None:
             )
 
 
+def draw(model: PriorModel, path: Path) -> None:
+    """Takes of one seed: each second by itself, each continuing the last, and a loop twice."""
+    methods = {
+        "independent": GenerationConfig(sampler="independent", seed=3),
+        "continue": GenerationConfig(seed=3),
+        "loop of 5 seconds, twice": GenerationConfig(loop=True, duration=5, seed=3),
+    }
+    figure, axes = plt.subplots(3, 1, figsize=(9, 5.5), sharex=True, layout="constrained")
+    for ax, (title, config) in zip(axes, methods.items(), strict=True):
+        audio = torch.from_numpy(generate(model, config).audio)
+        power = model.spectrogram.log_mel(audio.tile(2 if config.loop else 1)).expm1()
+        level = 10 * torch.log10(power / power.max() + 1e-10)
+        extent = (0, SECONDS, 0, len(level))
+        ax.imshow(
+            level, origin="lower", aspect="auto", cmap="magma", vmin=-80, vmax=0, extent=extent
+        )
+        ax.set_yticks(*hertz_ticks(model.spectrogram))
+        ax.tick_params(labelsize=7)
+        ax.set_title(title, loc="left", fontsize=10)
+    axes[-1].set_xlabel("Time (s)")
+    figure.savefig(path, dpi=80)
+
+
 if __name__ == "__main__":
     model = load_model(demo_model() if sys.argv[1] == "demo" else sys.argv[1], "cpu")
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+    if sys.argv[1] == "demo":
+        draw(model, Path(__file__).parent / "images" / "coherence.png")
     print_takes(model, Path(sys.argv[2]), count)
     print()
     print_loops(model, count)
