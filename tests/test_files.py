@@ -101,6 +101,7 @@ def test_the_sidecar_holds_all_that_makes_the_take_again(model, tmp_path):
     write_take(result, model.identity, tmp_path / "take.wav", ExportConfig(bit_depth=32))
     sidecar = json.loads((tmp_path / "take.json").read_text())
     assert sidecar["version"] == distill_prior_gen.__version__
+    assert (tmp_path / sidecar["model"].pop("path")).samefile(model.path)
     assert sidecar["model"] == {
         "name": "small",
         "id": "1234",

@@ -133,7 +133,7 @@ def test_what_a_take_was_made_with_may_have_moved(run):
 def test_a_take_of_the_demo_is_replayed_wherever_the_demo_is(run):
     run("sample", "-o", "a.wav", "-d", 1, "-s", 1)
     sidecar = json.loads(Path("a.json").read_text())
-    sidecar["model"]["file"] = "another/installation/demo.distill"
+    sidecar["model"]["path"] = "another/installation/demo.distill"
     Path("a.json").write_text(json.dumps(sidecar))
     assert run("replay", "a.json", "-o", "b.wav").stderr == ""
     assert Path("b.wav").read_bytes() == Path("a.wav").read_bytes()
@@ -150,6 +150,9 @@ def test_a_take_of_the_demo_is_replayed_wherever_the_demo_is(run):
         lambda text: text.replace('"config": {', '"settings": {'),
         lambda text: text.replace('"bit_depth": 24', '"bit_depth": "24"'),
         lambda text: text[:200],
+        lambda text: text.replace('"tags": {}', '"tags": {"write": "x"}'),
+        lambda text: text.replace('"tags": {}', '"tags": {"title": 1}'),
+        lambda text: text.replace('"prompt": null,\n    "prompt_', '"prompt": "a",\n    "prompt_'),
     ],
 )
 def test_what_is_no_sidecar_is_refused(run, change):

@@ -79,14 +79,18 @@ def write_take(
     }
     prompt = None
     if result.prompt:
-        file = _seen_from(path.parent, result.prompt.path)
-        prompt = {"file": file, "sha256": result.prompt.sha256}
+        prompt = {
+            "file": result.prompt.path.name,
+            "path": _seen_from(path.parent, result.prompt.path),
+            "sha256": result.prompt.sha256,
+        }
     sidecar = {
         "version": distill_prior_gen.__version__,
         "model": {
             "name": model.name,
             "id": model.model_id,
-            "file": _seen_from(path.parent, model.path),
+            "file": model.path.name,
+            "path": _seen_from(path.parent, model.path),
             "sha256": model.sha256,
         },
         "prompt": prompt,

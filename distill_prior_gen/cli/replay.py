@@ -24,10 +24,13 @@ PARTS: dict[str, list[tuple[str, Any]]] = {
         ("sample_rate", int),
         ("bit_depth", OPTIONAL_NUMBER),
     ],
-    "model": [("file", TEXT), ("sha256", TEXT)],
-    "prompt": [("file", TEXT), ("sha256", TEXT)],
+    "model": [("path", TEXT), ("sha256", TEXT)],
+    "prompt": [("path", TEXT), ("sha256", TEXT)],
 }
 """What a sidecar has to have, and of what type."""
+
+TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "license", "software")
+"""Tags that a take may have."""
 
 
 @click.command()
@@ -76,10 +79,10 @@ def replay(
     changes = options.given(settings)
     take = _read(sidecar)
     expected = {"model": take["model"]["sha256"]}
-    model = model or _find(sidecar, take["model"]["file"], "--model")
+    model = model or _find(sidecar, take["model"]["path"], "--model")
     config = dict(take["config"])
     if config.get("prompt") and "prompt" not in changes:
-        config["prompt"] = str(_find(sidecar, take["prompt"]["file"], "--prompt"))
+        config["prompt"] = str(_find(sidecar, take["prompt"]["path"], "--prompt"))
         expected["prompt"] = take["prompt"]["sha256"]
     if unknown := config.keys() - {field.name for field in fields(GenerationConfig)}:
         raise ValueError(
@@ -114,6 +117,10 @@ def _read(sidecar: Path) -> dict[str, Any]:
             entry = take[part] if part else take
             if entry is not None and not all(isinstance(entry[key], kind) for key, kind in keys):
                 raise TypeError
+        if take["config"].get("prompt") and not take["prompt"]:
+            raise TypeError
+        if not all(name in TAGS and isinstance(tag, str) for name, tag in take["tags"].items()):
+            raise TypeError
         return take
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
