@@ -16,9 +16,7 @@ from distill_prior_gen.audio.joining import (
     close_loop,
     join_log_mels,
     overlap_add,
-    resample_loop,
     rising_fade,
-    stretch_loop,
 )
 from distill_prior_gen.audio.vocoders import invert_loop
 from distill_prior_gen.config import GenerationConfig, Progress, no_progress
@@ -192,8 +190,6 @@ def sample_codes(
 def _decode_whole(model: PriorModel, layout: Shared, codes: Tensor) -> Tensor:
     """Log-mel of the chunks ``[chunk, H * W, level]`` of a take on their common code map."""
     mel = model.decode_map(layout.stitch(codes.unflatten(1, model.grid)), layout.loop)
-    if layout.loop:
-        return stretch_loop(mel, layout.frames)
     return mel[:, layout.skipped : layout.skipped + layout.frames]
 
 
@@ -223,7 +219,7 @@ def _reconstruct(
     arguments = mel, model.spectrogram, stream(config.seed, PHASE), config.quality, progress
     if config.loop:
         overlap = round(config.overlap / 1000 * model.sample_rate)
-        samples = resample_loop(invert_loop(vocoder, *arguments, overlap), layout.samples)
+        samples = invert_loop(vocoder, *arguments, layout.samples, overlap)
     else:
         samples = vocoder.invert(*arguments)[: layout.samples]
     return samples.cpu(), mel.cpu()

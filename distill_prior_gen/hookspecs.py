@@ -64,11 +64,11 @@ def distill_register_vocoders(register: RegisterVocoder) -> None:
     """Add ways to turn a mel into sound, for ``--vocoder`` and ``GenerationConfig.vocoder``.
 
     Args:
-        register: ``register(name, invert, circular=False)``. ``invert(mel, spectrogram,
+        register: ``register(name, invert, loops=False)``. ``invert(mel, spectrogram,
             generator, quality, progress)`` gets a log1p mel power spectrogram, float32
             ``[n_mels, frames]``, its `SpectrogramSettings`, a ``numpy.random.Generator``,
             ``"fast"``, ``"normal"`` or ``"best"``, and ``progress(share, text)``; it returns
-            float32 samples, ``(frames - 1) * hop_length`` of them. If `circular`, it is called with
-            ``circular=True`` for a loop: the end of the mel leads into its start, and it
-            returns ``frames * hop_length`` samples that do so, too.
+            float32 samples, ``(frames - 1) * hop_length`` of them. If it can do `loops`,
+            it is called with ``loop_samples`` for one: the end of the mel leads into its
+            start, its frames lie evenly in so many samples, and it returns these.
     """

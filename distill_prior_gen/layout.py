@@ -64,8 +64,8 @@ class Shared:
 
     Each is held to the codes of those before where it overlaps them. Of a chunk's columns the
     last is left out if the encoder had filled it up with zeros, but for the last chunk's. The
-    last chunk of a loop goes on into its beginning: the first column, which was drawn with
-    nothing before it, is drawn once more there, and the next ones are held.
+    chunks of a loop go on into its beginning: of the first chunk, which was drawn with nothing
+    before it, only its last columns stay, to which the last chunk is held.
 
     Attributes:
         samples: of the take.
@@ -105,8 +105,8 @@ class Shared:
         The decoder passes from one column to the next within `STRIDE` frames, and is half
         there in the middle of them.
         """
-        borders = [end - self._heard - 0.5 for end in self.end[:-1]]
-        return [round(border * self.column_samples) for border in borders]
+        borders = sorted(end % self.columns for end in self.end if end % self.columns)
+        return [round((border - self._heard - 0.5) * self.column_samples) for border in borders]
 
     @property
     def _heard(self) -> float:
@@ -114,7 +114,7 @@ class Shared:
 
     @property
     def redrawn(self) -> int:
-        """Columns of the first chunk that the last chunk draws once more."""
+        """Columns of the first chunk that are drawn once more."""
         return self.end[-1] - self.columns
 
     def maps(self, codes: Tensor) -> list[tuple[int, Tensor]]:
@@ -204,7 +204,7 @@ def _loop(
 ) -> Shared:
     """A chain that ends in a chunk which is held at both ends.
 
-    The time line has a whole number of columns and is stretched to the take.
+    It has a whole number of columns, which are stretched to the take.
     """
     column = STRIDE * model.spectrogram.hop_length
     carried = model.window
@@ -216,7 +216,7 @@ def _loop(
             "the sampler 'independent'"
         )
     held = min(config.held_columns, (carried - 1) // 2)
-    redrawn = 0 if keep_beginning or held == 0 else 1
+    redrawn = 0 if keep_beginning else carried - held
     last = columns + redrawn - (carried - held)
     first = [*range(0, last, carried - held), last]
     end = [min(start + carried, last + held) for start in first[:-1]] + [columns + redrawn]
@@ -227,7 +227,7 @@ def _loop(
         end=tuple(end),
         window=carried,
         skipped=0,
-        frames=round(samples / model.spectrogram.hop_length),
+        frames=columns * STRIDE,
         column_samples=samples / columns,
         loop=True,
     )

@@ -75,7 +75,7 @@ class Vocoder:
     """A way to turn a mel into sound, see the hook `distill_register_vocoders`."""
 
     invert: Invert
-    circular: bool = False
+    loops: bool = False
 
 
 class RegisterSampler(Protocol):
@@ -83,7 +83,7 @@ class RegisterSampler(Protocol):
 
 
 class RegisterVocoder(Protocol):
-    def __call__(self, name: str, invert: Invert, circular: bool = False) -> None: ...
+    def __call__(self, name: str, invert: Invert, loops: bool = False) -> None: ...
 
 
 class RegisterTab(Protocol):

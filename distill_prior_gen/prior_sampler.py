@@ -56,5 +56,5 @@ def distill_register_vocoders(register: RegisterVocoder) -> None:
     from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
     from distill_prior_gen.audio.vocoders import torchaudio_griffin_lim
 
-    register("mel-griffin-lim", mel_griffin_lim, circular=True)
+    register("mel-griffin-lim", mel_griffin_lim, loops=True)
     register("torchaudio", torchaudio_griffin_lim)

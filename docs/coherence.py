@@ -20,6 +20,7 @@ from distill_prior_gen import (
 )
 from distill_prior_gen.audio.recordings import audio_files, read_mono
 from distill_prior_gen.demo import demo_model
+from distill_prior_gen.layout import Shared
 from distill_prior_gen.measures import change_figures, second_figures
 from distill_prior_gen.models.vqvae import STRIDE
 from distill_prior_gen.ui.pictures import hertz_ticks
@@ -74,27 +75,31 @@ def print_takes(model: PriorModel, folder: Path, count: int) -> None:
 
 
 def print_loops(model: PriorModel, count: int) -> None:
-    """The change across the loop point and everywhere else, over loops laid end to end."""
+    """The change across the loop point, and where the last chunk meets the first.
+
+    In the mel of the sound of loops laid end to end, beside all the rest of it.
+    """
     hop = model.spectrogram.hop_length
-    print("| | loop point | elsewhere | | jump | elsewhere | |\n|---|---|---|---|---|---|---|")
+    print("| | loop point | elsewhere | | jump | elsewhere | | closing border | jump |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for sampler in ("continue", "independent"):
         for duration in (1, 2, 4, 8):
-            config = GenerationConfig(
-                sampler=sampler, duration=duration, loop=True, quality="fast", seed=0
-            )
-            figures = []
+            config = GenerationConfig(sampler=sampler, duration=duration, loop=True, seed=0)
+            points, closings = [], []
             for take in generate_takes(model, config, count):
-                frames = take.mel.shape[1]
-                overlap = 0 if sampler == "continue" else config.overlap / 1000 * model.sample_rate
-                point = overlap / 2 / hop - STRIDE / 2 * (sampler == "continue")
-                borders = [turn * frames + point for turn in (1, 2, 3)]
-                figures.append(change_figures(take.mel.repeat(1, 4), borders, STRIDE))
-            figure = means(figures)
-            ratios = figure["border"] / figure["inside"], figure["jump"] / figure["jump_inside"]
+                mel = model.spectrogram.log_mel(torch.from_numpy(take.audio).tile(4))
+                turns = [turn * len(take.audio) / hop for turn in (1, 2, 3)]
+                points.append(change_figures(mel, turns, STRIDE))
+                if isinstance(take.layout, Shared):
+                    closing = (take.layout.redrawn - 0.5) * take.layout.column_samples / hop
+                    closings.append(change_figures(mel, [t + closing for t in turns], STRIDE))
+            point, closing = means(points), means(closings or points)
             print(
-                f"| {sampler}, {duration} s | {figure['border']:.2f} | {figure['inside']:.2f} | "
-                f"**{ratios[0]:.2f}** | {figure['jump']:.2f} | {figure['jump_inside']:.2f} | "
-                f"**{ratios[1]:.2f}** |"
+                f"| {sampler}, {duration} s | {point['border']:.2f} | {point['inside']:.2f} | "
+                f"**{point['border'] / point['inside']:.2f}** | {point['jump']:.2f} | "
+                f"{point['jump_inside']:.2f} | **{point['jump'] / point['jump_inside']:.2f}** | "
+                f"**{closing['border'] / closing['inside']:.2f}** | "
+                f"**{closing['jump'] / closing['jump_inside']:.2f}** |"
             )
 
 

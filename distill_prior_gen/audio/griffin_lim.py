@@ -22,7 +22,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
@@ -55,7 +54,7 @@ def mel_griffin_lim(
     generator: np.random.Generator,
     quality: str,
     progress: Progress,
-    circular: bool = False,
+    loop_samples: int | None = None,
 ) -> Tensor:
     """Waveform of a log-mel spectrogram.
 
@@ -65,19 +64,23 @@ def mel_griffin_lim(
         generator: of the noise that the waveform starts from.
         quality: one of `ITERATIONS`.
         progress: called in every iteration; what it raises ends the work.
-        circular: whether the end of the mel leads into its start, and that of the waveform.
+        loop_samples: length of a loop, over which the frames lie evenly: the end of the mel
+            leads into its start, and that of the waveform.
 
     Returns:
-        float32 ``[(frames - 1) * hop_length]``, or ``[frames * hop_length]`` if circular, on
-        the device of `mel`.
+        float32 ``[(frames - 1) * hop_length]`` or ``[loop_samples]``, on the device of `mel`.
     """
     frames = mel.shape[1]
-    if frames < 2 and not circular:
+    if frames < 2 and loop_samples is None:
         return mel.new_zeros(0)
     loudest = LOUDEST * spectrogram.power
     target = mel.mT.clamp(0, loudest).expm1().add(FLOOR).log()
     correction = MelCorrection(spectrogram, mel.device)
-    transform = Transform(spectrogram, frames, mel.device, circular)
+    transform: Transform | LoopTransform
+    if loop_samples is None:
+        transform = Transform(spectrogram, frames, mel.device)
+    else:
+        transform = LoopTransform(spectrogram, frames, loop_samples, mel.device)
     noise = generator.standard_normal(transform.length, dtype=np.float32)
     wave = previous = torch.from_numpy(noise).to(mel.device)
     iterations = ITERATIONS[quality]
@@ -98,30 +101,20 @@ def mel_griffin_lim(
 class Transform:
     """Centred short-time Fourier transform and its least-squares inverse.
 
-    Waveforms have half a window of padding at both ends, `length` samples in all: the mirror
-    image of what is inside, or if they are circular its other end, several times over if that
-    is short.
+    Waveforms have half a window of padding at both ends, `length` samples in all.
     """
 
-    def __init__(
-        self,
-        spectrogram: SpectrogramSettings,
-        frames: int,
-        device: torch.device,
-        circular: bool = False,
-    ) -> None:
+    def __init__(self, spectrogram: SpectrogramSettings, frames: int, device: torch.device) -> None:
         self.hop, self.size, self.frames = spectrogram.hop_length, spectrogram.n_fft, frames
-        self.circular = circular
-        samples = (frames - (not circular)) * self.hop
+        samples = (frames - 1) * self.hop
         self.length = samples + self.size
         self.inside = slice(self.size // 2, self.size // 2 + samples)
+        # The padding is the mirror image of what is inside, several times over if that is short.
         before = torch.arange(-self.inside.start, 0, device=device)
         after = torch.arange(samples, samples + self.size - self.inside.start, device=device)
-        period = samples if circular else max(1, 2 * (samples - 1))
+        period = max(1, 2 * (samples - 1))
         self.left, self.right = (
-            self.inside.start + place.remainder(period)
-            if circular
-            else self.inside.stop - 1 - (place.remainder(period) - (samples - 1)).abs()
+            self.inside.stop - 1 - (place.remainder(period) - (samples - 1)).abs()
             for place in (before, after)
         )
         self.window = torch.hann_window(self.size, device=device)
@@ -155,15 +148,35 @@ class Transform:
         for block, frames in blocks:
             for row, part in enumerate(frames.split(self.hop, dim=1)):
                 total[block.start + row : block.stop + row, : part.shape[1]] += part
-        summed = total.flatten()
-        if not self.circular:
-            return summed[: self.length]
-        # What lies in the padding is added to the other end.
-        before, samples = self.inside.start, self.inside.stop - self.inside.start
-        filled_up = F.pad(summed, (-before % samples, 0))
-        filled_up = F.pad(filled_up, (0, -len(filled_up) % samples))
-        inside = filled_up.view(-1, samples).sum(dim=0)
-        return F.pad(inside, (before, self.size - before))
+        return total.flatten()[: self.length]
+
+
+class LoopTransform:
+    """As `Transform`, of a loop: windows go round, and frames lie evenly, whatever the hop."""
+
+    def __init__(
+        self, spectrogram: SpectrogramSettings, frames: int, samples: int, device: torch.device
+    ) -> None:
+        self.size, self.length, self.inside = spectrogram.n_fft, samples, slice(0, samples)
+        middles = torch.arange(frames, device=device) * samples // frames
+        self.starts = middles - self.size // 2
+        self.window = torch.hann_window(self.size, device=device)
+        self.weight = torch.ones(samples, device=device)
+        weight = self.filter(self.weight, lambda spectra, block: spectra)
+        # Where windows hardly overlap there is next to nothing to divide.
+        self.weight = weight.clamp(min=0.05 * float(weight.max()))
+
+    def filter(self, wave: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
+        """As `Transform.filter`, of a wave ``[length]``."""
+        inside_window = torch.arange(self.size, device=wave.device)
+        total = torch.zeros_like(wave)
+        for start in range(0, len(self.starts), BLOCK):
+            block = slice(start, min(start + BLOCK, len(self.starts)))
+            place = (self.starts[block, None] + inside_window) % self.length
+            spectra = change(torch.fft.rfft(wave[place] * self.window), block)
+            frames = torch.fft.irfft(spectra, n=self.size).mul_(self.window)
+            total.index_add_(0, place.flatten(), frames.flatten())
+        return total.div_(self.weight)
 
 
 class MelCorrection:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill_prior_gen.audio.joining import close_loop
+from distill_prior_gen.audio.joining import close_loop, resample_loop, stretch_loop
 from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
 from distill_prior_gen.plugins import Vocoder, choose, vocoders
@@ -62,26 +62,31 @@ def invert_loop(
     generator: np.random.Generator,
     quality: str,
     progress: Progress,
+    samples: int,
     overlap: int,
 ) -> Tensor:
     """Waveform of a log-mel whose end leads into its start, and that does so itself.
 
-    A vocoder that is not circular gets the mel with more of it at both ends; then the end of
+    A vocoder that cannot do loops gets the mel with more of it at both ends; then the end of
     the waveform is faded into its beginning.
 
     Args:
+        samples: how long the loop is; the frames lie evenly in it.
         overlap: samples of that fade.
 
     Returns:
-        float32 ``[frames * hop_length]``.
+        float32 ``[samples]``.
     """
-    if vocoder.circular:
-        return vocoder.invert(mel, spectrogram, generator, quality, progress, circular=True)
-    hop, frames = spectrogram.hop_length, mel.shape[1]
+    if vocoder.loops:
+        arguments = mel, spectrogram, generator, quality, progress
+        return vocoder.invert(*arguments, loop_samples=samples)
+    hop, frames = spectrogram.hop_length, round(samples / spectrogram.hop_length)
+    mel = stretch_loop(mel, frames)
     around = math.ceil((spectrogram.n_fft + overlap) / hop)
     place = torch.arange(-around, frames + around, device=mel.device) % frames
-    samples = vocoder.invert(mel[:, place], spectrogram, generator, quality, progress)
-    return close_loop(samples[around * hop :][: frames * hop + overlap], overlap)
+    sound = vocoder.invert(mel[:, place], spectrogram, generator, quality, progress)
+    sound = close_loop(sound[around * hop :][: frames * hop + overlap], overlap)
+    return resample_loop(sound, samples)
 
 
 def invert_mel(
