@@ -48,14 +48,15 @@ def distill_register_prior_samplers(register: RegisterSampler) -> None:
     """Add ways to draw codes from a prior, for ``--sampler`` and ``GenerationConfig.sampler``.
 
     Args:
-        register: ``register(name, draw, continues=False)``. ``draw(model, config, chunks,
-            progress)`` gets a `PriorModel`, a `GenerationConfig`, a list of chunks, and
-            ``progress(share, text)``. Each chunk has a ``generator`` of random numbers, a
-            ``temperature`` for each level, and ``held``, int64 ``[H * W, levels]`` with the
-            codes that it must have and -1 where it may have any. `draw` returns codes, an
-            int64 tensor ``[chunks, H * W, levels]``. If `continues`, it is called for one
-            chunk of every take after the other, each held to the end of the one before;
-            otherwise once for all chunks.
+        register: ``register(name, draw, continues=False, at_once=False)``. ``draw(model,
+            config, chunks, progress)`` gets a `PriorModel`, a `GenerationConfig`, a list of
+            chunks, and ``progress(share, text)``. Each chunk has a ``generator`` of random
+            numbers, a ``temperature`` for each level, and ``held``, int64 ``[H * W, levels]``
+            with the codes that it must have and -1 where it may have any. `draw` returns codes,
+            an int64 tensor ``[chunks, H * W, levels]``. If `continues`, it is called for one
+            chunk of every take after the other, each held to the end of the one before, or if
+            `at_once`, once for all chunks, in whose ``repeats`` is told what they have from
+            each other; otherwise once for all chunks.
     """
 
 

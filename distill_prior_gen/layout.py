@@ -53,6 +53,10 @@ class Separate:
         """Samples at which one chunk is half faded into the next."""
         return [start + round(self.overlap / 2 * self.unit) for start in self.starts[1:]]
 
+    def repeats(self, width: int) -> list[dict[int, int]]:
+        """`Chunk.repeats` of each chunk: none."""
+        return [{}] * self.chunks
+
     def maps(self, codes: Tensor) -> list[tuple[int, Tensor]]:
         """Code maps that sound, of chunks ``[chunk, H, W, level]``, and where they begin."""
         return list(zip(self.starts, codes, strict=True))
@@ -112,10 +116,20 @@ class Shared:
     def _heard(self) -> float:
         return self.skipped / STRIDE
 
-    @property
-    def redrawn(self) -> int:
-        """Columns of the first chunk that are drawn once more."""
-        return self.end[-1] - self.columns
+    def repeats(self, width: int) -> list[dict[int, int]]:
+        """`Chunk.repeats` of each chunk, which is `width` columns wide.
+
+        What a loop comes round to is left out of its first chunk: that is drawn once more.
+        """
+        drawn: dict[int, int] = {}
+        repeats = []
+        for chunk, (first, end) in enumerate(zip(self.first, self.end, strict=True)):
+            places = [(first + column) % self.columns for column in range(width)]
+            window = places[: self.window]
+            repeats.append({n: drawn[place] for n, place in enumerate(window) if place in drawn})
+            fresh = range(self.end[-1] - self.columns if chunk == 0 else 0, end - first)
+            drawn |= {places[column]: chunk * width + column for column in fresh}
+        return repeats
 
     def maps(self, codes: Tensor) -> list[tuple[int, Tensor]]:
         """Code maps that sound, and the samples at which they begin."""

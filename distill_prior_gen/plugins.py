@@ -68,6 +68,7 @@ class Sampler:
 
     draw: DrawChunks
     continues: bool = False
+    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Vocoder:
 
 
 class RegisterSampler(Protocol):
-    def __call__(self, name: str, draw: DrawChunks, continues: bool = False) -> None: ...
+    def __call__(
+        self, name: str, draw: DrawChunks, continues: bool = False, at_once: bool = False
+    ) -> None: ...
 
 
 class RegisterVocoder(Protocol):

@@ -47,7 +47,7 @@ def distill_register_tabs(register: RegisterTab) -> None:
 def distill_register_prior_samplers(register: RegisterSampler) -> None:
     from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 
-    register("continue", sample_autoregressive, continues=True)
+    register("continue", sample_autoregressive, continues=True, at_once=True)
     register("independent", sample_autoregressive)
 
 

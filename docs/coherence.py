@@ -91,7 +91,11 @@ def print_loops(model: PriorModel, count: int) -> None:
                 turns = [turn * len(take.audio) / hop for turn in (1, 2, 3)]
                 points.append(change_figures(mel, turns, STRIDE))
                 if isinstance(take.layout, Shared):
-                    closing = (take.layout.redrawn - 0.5) * take.layout.column_samples / hop
+                    closing = (
+                        (take.layout.end[-1] - take.layout.columns - 0.5)
+                        * take.layout.column_samples
+                        / hop
+                    )
                     closings.append(change_figures(mel, [t + closing for t in turns], STRIDE))
             point, closing = means(points), means(closings or points)
             print(

@@ -199,6 +199,15 @@ def test_a_broken_plugin_costs_one_line_and_nothing_else(tmp_path, model_path, n
     assert fault in run.stderr
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    found = plugins.plugins().found
+    before = dict(found)
+    yield
+    found.clear()
+    found.update(before)
+
+
 class Half:
     """Registers things that give what they should not, and one that is taken."""
 
@@ -207,6 +216,7 @@ class Half:
         register("short", lambda model, config, chunks, progress: torch.zeros(1).long())
         register("beyond", self.beyond)
         register("deaf", self.deaf, continues=True)
+        register("deaf at once", self.deaf, continues=True, at_once=True)
 
     @staticmethod
     def beyond(model, config, chunks, progress):
@@ -215,8 +225,10 @@ class Half:
     @staticmethod
     def deaf(model, config, chunks, progress):
         """Every chunk has a code of its own, whatever it should hold."""
-        shape = (len(chunks), *chunks[0].held.shape)
-        return torch.full(shape, int(chunks[0].generator.integers(model.codebook_size)))
+        codes = [int(chunk.generator.integers(model.codebook_size)) for chunk in chunks]
+        return torch.stack(
+            [torch.full_like(chunk.held, code) for chunk, code in zip(chunks, codes, strict=True)]
+        )
 
     @hookimpl
     def distill_register_vocoders(self, register):
@@ -250,6 +262,7 @@ def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
         ({"sampler": "short"}, r"sampler short gave torch.int64 \[1\] instead of int64"),
         ({"sampler": "beyond"}, "sampler beyond gave codes that are not in the codebook"),
         ({"sampler": "deaf", "seed": 0}, "sampler deaf changed codes that are held"),
+        ({"sampler": "deaf at once", "seed": 0}, "sampler deaf at once changed codes that are"),
         ({"vocoder": "nan"}, "vocoder nan gave samples that are not finite"),
         ({"vocoder": "short"}, "vocoder short gave 3 samples instead of 8000"),
     ],

@@ -60,11 +60,28 @@ def test_a_step_with_the_cache_agrees_with_the_full_forward(prior):
     tokens = tokens_for(prior)
     full = prior(tokens)
     for sizes in ([1], [1, 3, 2], [5]):
-        cached = CachedPrior(prior, len(tokens))
-        while (before := cached.length) < tokens.shape[1]:
-            step = cached.step(tokens[:, before : before + sizes[before % len(sizes)]])
-            torch.testing.assert_close(step, full[:, cached.length - 1], atol=1e-4, rtol=1e-5)
-        assert cached.length == tokens.shape[1]
+        cached, given = CachedPrior(prior, len(tokens)), 0
+        while given < tokens.shape[1]:
+            places = torch.arange(given, tokens.shape[1])[: sizes[given % len(sizes)]]
+            step = cached.step(tokens[:, places], places.expand(len(tokens), -1))
+            given = int(places[-1]) + 1
+            torch.testing.assert_close(step, full[:, places[-1]], atol=1e-4, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_sequences_may_be_at_places_of_their_own(prior):
+    """Each begins two steps after the one before; the first begins anew when it is done."""
+    tokens = tokens_for(prior)
+    full = prior(tokens)
+    length, count = tokens.shape[1], len(tokens)
+    cached = CachedPrior(prior, count)
+    for step in range(length + 5):
+        begun = [n for n in range(count) if step >= 2 * n]
+        place = torch.tensor([(step - 2 * n) % length for n in begun])
+        # A token that was given before is given again with the next.
+        places = (place[:, None] + torch.tensor([-1, 0])).clamp(min=0)
+        logits = cached.step(tokens[torch.tensor(begun)[:, None], places], places)
+        torch.testing.assert_close(logits, full[begun, place], atol=1e-4, rtol=1e-5)
 
 
 @torch.no_grad()

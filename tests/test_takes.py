@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,8 +15,10 @@ from distill_prior_gen import GenerationConfig, generate, generate_takes, load_m
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.hookspecs import hookimpl
 from distill_prior_gen.layout import Shared
+from distill_prior_gen.models.prior import CachedPrior
 from distill_prior_gen.plugins import plugins
-from distill_prior_gen.sampling.autoregressive import sample_autoregressive
+from distill_prior_gen.sampling import autoregressive
+from distill_prior_gen.sampling.autoregressive import rows_in_turn, sample_autoregressive
 from distill_prior_gen.sampling.chunks import FREE, Chunk
 from distill_prior_gen.sampling.streams import CODES, stream
 
@@ -96,6 +99,66 @@ def test_takes_that_are_made_together_are_those_made_alone(model, loop):
         alone = generate(model, take.config)
         assert take.codes.equal(alone.codes)
         assert take.audio == pytest.approx(alone.audio, abs=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    held=st.integers(1, 2),
+    duration=st.floats(1, 4),
+    loop=st.booleans(),
+    takes=st.integers(1, 3),
+    size=st.integers(1, 7),
+)
+def test_chunks_that_follow_by_a_row_are_those_drawn_one_after_the_other(
+    model, seed, held, duration, loop, takes, size
+):
+    class Patient:
+        @hookimpl
+        def distill_register_prior_samplers(self, register):
+            register("patient", sample_autoregressive, continues=True)
+
+    config = GenerationConfig(seed=seed, held_columns=held, duration=duration, loop=loop)
+    plugin = Patient()
+    with pytest.MonkeyPatch.context() as patch:
+        memory = size * CachedPrior.bytes_per_sequence(model.prior)
+        patch.setattr(autoregressive, "CACHE_BYTES", memory)
+        at_once = list(generate_takes(model, config, takes))
+        patch.undo()
+        plugins().manager.register(plugin)
+        try:
+            patient = generate_takes(model, replace(config, sampler="patient"), takes)
+            for one, other in zip(at_once, patient, strict=True):
+                assert one.codes.equal(other.codes)
+        finally:
+            plugins().manager.unregister(plugin)
+
+
+@given(
+    sources=st.lists(st.sets(st.integers(1, 4), max_size=2), max_size=12),
+    height=st.integers(1, 5),
+    size=st.integers(1, 5),
+)
+def test_every_row_has_its_turn_after_the_rows_that_it_needs(sources, height, size):
+    sources = [{n - back for back in s if back <= n} for n, s in enumerate(sources)]
+    done = [0] * len(sources)
+    for batch in rows_in_turn(sources, height, size):
+        assert len(batch) <= size
+        assert len({chunk for chunk, _ in batch}) == len(batch)
+        assert any(row == done[chunk] for chunk, row in batch)
+        for chunk, row in batch:
+            assert all(done[source] > row for source in sources[chunk])
+            assert row == min(done[chunk], height - 1)
+        for chunk, row in batch:
+            done[chunk] = max(done[chunk], row + 1)
+    assert done == [height] * len(sources)
+
+
+def test_as_many_chunks_of_a_take_are_drawn_at_once_as_they_have_rows():
+    chain = [set[int](), *({n} for n in range(18))]
+    batches = list(rows_in_turn(chain, 8, 100))
+    assert len(batches) == 18 + 8
+    assert max(map(len, batches)) == 8
 
 
 def test_the_former_name_of_the_independent_sampler_is_known(model):

@@ -135,16 +135,16 @@ class CachedPrior:
 
     Args:
         prior: in evaluation mode; its weights must not change.
-        batch: sequences that are continued together.
+        batch: sequences that are continued together, at most.
     """
 
     def __init__(self, prior: Prior, batch: int) -> None:
         self.prior = prior
-        self.length = 0
         self._places = prior.places()
         weight = prior.token_emb.weight
         head_size = weight.shape[1] // prior.num_heads
-        self._cache = weight.new_empty(
+        # Not empty: what is masked out of a sum must be finite.
+        self._cache = weight.new_zeros(
             len(prior.transformer), 2, batch, prior.num_heads, prior.seq_len, head_size
         )
         self._layers = [
@@ -165,28 +165,36 @@ class CachedPrior:
         hidden_bytes = weight.shape[1] * weight.element_size()
         return 2 * len(prior.transformer) * prior.seq_len * hidden_bytes
 
-    def step(self, tokens: Tensor) -> Tensor:
-        """Logits ``[batch, codebook_size]`` of the token that follows.
+    def step(self, tokens: Tensor, places: Tensor) -> Tensor:
+        """Logits ``[batch, codebook_size]`` of the token that follows the last one of each.
 
         Args:
-            tokens: int64 ``[batch, token]``, the tokens from position `length` on.
+            tokens: int64 ``[batch, token]``; all before them have been given, of the last
+                sequences none need be.
+            places: int64 ``[batch, token]``, on the CPU: ascending places of the tokens in
+                their sequences. What is given again replaces what was given before.
         """
         prior, (batch, count) = self.prior, tokens.shape
-        before, seen = self.length, self.length + count
-        x = (prior.token_emb(tokens) + self._places[before:seen]).flatten(0, 1)
-        heads = (batch, count, 3, prior.num_heads, -1)
+        first, end = int(places[0, 0]), int(places.max()) + 1
+        aligned = places.equal(torch.arange(first, end).expand(batch, -1))
+        places = places.to(tokens.device)
         mask = None
-        if count > 1:
-            mask = torch.ones(count, seen, dtype=torch.bool, device=x.device).tril(before)
-        blocks = zip(prior.transformer, self._layers, self._cache, strict=True)
+        if count > 1 or not aligned:
+            mask = torch.arange(end, device=tokens.device) <= places[:, None, :, None]
+        sequences = torch.arange(batch, device=tokens.device)[:, None]
+        x = (prior.token_emb(tokens) + self._places[places]).flatten(0, 1)
+        blocks = zip(prior.transformer, self._layers, self._cache[:, :, :batch], strict=True)
         for block, (in_proj, out_proj, linear1, linear2), cache in blocks:
-            projected = in_proj(block.norm1(x)).view(heads).permute(2, 0, 3, 1, 4)
-            cache[:, :, :, before:seen] = projected[1:]
-            keys, values = cache[:, :, :, :seen]
-            attended = F.scaled_dot_product_attention(projected[0], keys, values, attn_mask=mask)
+            heads = in_proj(block.norm1(x)).view(batch, count, 3, prior.num_heads, -1)
+            query, key, value = heads.permute(2, 0, 3, 1, 4)
+            if aligned:  # faster than by index
+                cache[0, :, :, first:end], cache[1, :, :, first:end] = key, value
+            else:
+                cache[:, sequences, :, places] = heads[:, :, 1:]
+            keys, values = cache[:, :, :, :end]
+            attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
             x = x + out_proj(attended.transpose(1, 2).flatten(2).flatten(0, 1))
             x = x + linear2(F.relu(linear1(block.norm2(x))))
-        self.length = seen
         return self._head(prior.ln_f(x.view(batch, count, -1)[:, -1]))
 
 

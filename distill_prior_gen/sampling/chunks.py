@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -23,11 +23,26 @@ class Chunk:
         generator: of its random numbers.
         held: codes that it must have, int64 ``[H * W, level]``; `FREE` where it may have any.
         temperature: for each level.
+        repeats: columns that are those of other chunks of the call, ``chunk * W + column``.
     """
 
     generator: np.random.Generator
     held: Tensor
     temperature: tuple[float, ...]
+    repeats: dict[int, int] = field(default_factory=dict)
+
+
+def repeat_columns(maps: Tensor, chunk: int, repeats: dict[int, int]) -> None:
+    """Put in the columns that a chunk has from others, as far as they are drawn.
+
+    Args:
+        maps: code maps of all chunks, ``[chunk, H, W, level]``.
+        chunk: whose columns are put in.
+        repeats: see `Chunk`.
+    """
+    width = maps.shape[2]
+    for column, source in repeats.items():
+        maps[chunk, :, column] = maps[source // width, :, source % width]
 
 
 DrawChunks = Callable[[PriorModel, GenerationConfig, Sequence[Chunk], Progress], Tensor]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from distill_prior_gen.config import GenerationConfig, Progress
-from distill_prior_gen.layout import Layout, Shared
+from distill_prior_gen.layout import Layout
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.models.vqvae import STRIDE
 from distill_prior_gen.plugins import Sampler
 from distill_prior_gen.prompt import Prompt
-from distill_prior_gen.sampling.chunks import FREE, Chunk
+from distill_prior_gen.sampling.chunks import FREE, Chunk, repeat_columns
 from distill_prior_gen.sampling.streams import CODES, VARIATION, stream
 
 
@@ -31,51 +32,47 @@ def draw_takes(
     Raises:
         ValueError: if the sampler gives what it should not, or settings do not fit the model.
     """
-    takes, (height, width), levels = len(configs), model.grid, model.num_quantizers
+    (height, width), levels = model.grid, model.num_quantizers
     for field in ("top_k", "top_p"):
         configs[0].per_level(field, levels)
-
-    def draw(numbers: Sequence[int], held: Tensor, report: Progress) -> Tensor:
-        """These chunks of every take; `held` and codes are ``[take, chunk, H, W, level]``."""
-        chunks = [
+    repeats = layout.repeats(width)
+    chunks = []
+    for take, config in enumerate(configs):
+        held = torch.full((layout.chunks, height, width, levels), FREE)
+        if prompt:
+            held[0, :, : prompt.codes.shape[1]] = prompt.codes
+            if config.vary is not None:
+                held[0, _forgotten(config, model, prompt)] = FREE
+        chunks += [
             Chunk(
                 stream(config.seed or 0, CODES, number),
-                codes.flatten(0, 1),
+                held[number].flatten(0, 1),
                 _temperature(config, levels, number / max(1, layout.chunks - 1)),
+                {
+                    column: take * layout.chunks * width + source
+                    for column, source in repeats[number].items()
+                },
             )
-            for config, take in zip(configs, held, strict=True)
-            for number, codes in zip(numbers, take, strict=True)
+            for number in range(layout.chunks)
         ]
-        return draw_chunks(sampler, model, configs[0], chunks, report).view_as(held)
-
-    if not isinstance(layout, Shared):
-        held = torch.full((takes, layout.chunks, height, width, levels), FREE)
-        if prompt:
-            held[:, 0, :, : prompt.codes.shape[1]] = prompt.codes
-        return draw(range(layout.chunks), held, progress).flatten(2, 3)
-
-    known = torch.full((takes, height, layout.columns, levels), FREE)
-    if prompt:
-        known[:, :, : prompt.codes.shape[1]] = prompt.codes
-    if prompt and configs[0].vary is not None:
-        for config, codes in zip(configs, known, strict=True):
-            codes[_forgotten(config, model, prompt)] = FREE
-    chunks = []
-    for number, (first, end) in enumerate(zip(layout.first, layout.end, strict=True)):
+    if sampler.at_once or not sampler.continues:
+        return draw_chunks(sampler, model, configs[0], chunks, progress).unflatten(
+            0, (len(configs), layout.chunks)
+        )
+    codes = torch.stack([chunk.held for chunk in chunks])
+    maps = codes.view(len(chunks), height, width, levels)
+    for number in range(layout.chunks):
 
         def report(share: float, text: str, number: int = number) -> None:
             text = f"Generating chunk {number + 1}/{layout.chunks}..."
             progress((number + share) / layout.chunks, text)
 
-        held = torch.full((takes, 1, height, width, levels), FREE)
-        place = torch.arange(first, first + width) % layout.columns
-        held[:, 0, :, : layout.window] = known[:, :, place[: layout.window]]
-        chunk = draw([number], held, report)
-        known[:, :, place[: end - first]] = chunk[:, 0, :, : end - first]
-        if number == 0:
-            known[:, :, : layout.redrawn] = FREE
-        chunks.append(chunk)
-    return torch.cat(chunks, dim=1).flatten(2, 3)
+        these = list(range(number, len(chunks), layout.chunks))
+        for chunk in these:
+            repeat_columns(maps, chunk, chunks[chunk].repeats)
+        ready = [replace(chunks[chunk], held=codes[chunk], repeats={}) for chunk in these]
+        codes[these] = draw_chunks(sampler, model, configs[0], ready, report)
+    return codes.unflatten(0, (len(configs), layout.chunks))
 
 
 def draw_chunks(
@@ -95,7 +92,10 @@ def draw_chunks(
         )
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size:
         raise ValueError(f"sampler {config.sampler} gave codes that are not in the codebook")
-    if not codes.where(held != FREE, FREE).equal(held):
+    kept = codes.where(held == FREE, held)
+    for number, chunk in enumerate(chunks):
+        repeat_columns(kept.view(-1, *model.grid, kept.shape[-1]), number, chunk.repeats)
+    if not codes.equal(kept):
         raise ValueError(f"sampler {config.sampler} changed codes that are held")
     return codes
 
