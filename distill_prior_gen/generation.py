@@ -22,6 +22,7 @@ from distill_prior_gen.audio.vocoders import invert_loop
 from distill_prior_gen.config import GenerationConfig, Progress, no_progress
 from distill_prior_gen.layout import Layout, Separate, Shared, frames_kept, lay_out
 from distill_prior_gen.model import PriorModel
+from distill_prior_gen.models.vqvae import STRIDE
 from distill_prior_gen.plugins import Vocoder, choose, samplers, vocoders
 from distill_prior_gen.prompt import Prompt, read_prompt
 from distill_prior_gen.sampling.chunks import FREE, Chunk
@@ -188,8 +189,18 @@ def sample_codes(
 
 
 def _decode_whole(model: PriorModel, layout: Shared, codes: Tensor) -> Tensor:
-    """Log-mel of the chunks ``[chunk, H * W, level]`` of a take on their common code map."""
-    mel = model.decode_map(layout.stitch(codes.unflatten(1, model.grid)), layout.loop)
+    """Log-mel of the chunks ``[chunk, H * W, level]`` of a take on their common code map.
+
+    The columns that a loop draws once more fade, linear in power, from what they lead on from
+    into what the first chunk was drawn as, so that it slides back to its beginning. The first
+    column, at the loop point, is left as it is.
+    """
+    chunks = codes.unflatten(1, model.grid)
+    mel = model.decode_map(layout.stitch(chunks), layout.loop)
+    fade = slice(STRIDE, max(STRIDE, STRIDE * layout.redrawn))
+    first = model.decode_map(chunks[0, :, : layout.window])[:, fade].expm1()
+    share = rising_fade(first.shape[1]).to(first)
+    mel[:, fade] = torch.lerp(mel[:, fade].expm1(), first, share).log1p()
     return mel[:, layout.skipped : layout.skipped + layout.frames]
 
 

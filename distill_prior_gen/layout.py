@@ -116,6 +116,11 @@ class Shared:
     def _heard(self) -> float:
         return self.skipped / STRIDE
 
+    @property
+    def redrawn(self) -> int:
+        """Columns of the first chunk that are drawn once more."""
+        return self.end[-1] - self.columns
+
     def repeats(self, width: int) -> list[dict[int, int]]:
         """`Chunk.repeats` of each chunk, which is `width` columns wide.
 
@@ -127,7 +132,7 @@ class Shared:
             places = [(first + column) % self.columns for column in range(width)]
             window = places[: self.window]
             repeats.append({n: drawn[place] for n, place in enumerate(window) if place in drawn})
-            fresh = range(self.end[-1] - self.columns if chunk == 0 else 0, end - first)
+            fresh = range(self.redrawn if chunk == 0 else 0, end - first)
             drawn |= {places[column]: chunk * width + column for column in fresh}
         return repeats
 

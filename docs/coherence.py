@@ -75,12 +75,12 @@ def print_takes(model: PriorModel, folder: Path, count: int) -> None:
 
 
 def print_loops(model: PriorModel, count: int) -> None:
-    """The change across the loop point, and where the last chunk meets the first.
+    """The change across the loop point, and where the last chunk fades into the first.
 
     In the mel of the sound of loops laid end to end, beside all the rest of it.
     """
     hop = model.spectrogram.hop_length
-    print("| | loop point | elsewhere | | jump | elsewhere | | closing border | jump |")
+    print("| | loop point | elsewhere | | jump | elsewhere | | closing fade | jump |")
     print("|---|---|---|---|---|---|---|---|---|")
     for sampler in ("continue", "independent"):
         for duration in (1, 2, 4, 8):
@@ -91,12 +91,10 @@ def print_loops(model: PriorModel, count: int) -> None:
                 turns = [turn * len(take.audio) / hop for turn in (1, 2, 3)]
                 points.append(change_figures(mel, turns, STRIDE))
                 if isinstance(take.layout, Shared):
-                    closing = (
-                        (take.layout.end[-1] - take.layout.columns - 0.5)
-                        * take.layout.column_samples
-                        / hop
-                    )
-                    closings.append(change_figures(mel, [t + closing for t in turns], STRIDE))
+                    column = take.layout.column_samples / hop
+                    places = [turn + (take.layout.redrawn + 1) / 2 * column for turn in turns]
+                    width = take.layout.redrawn * column
+                    closings.append(change_figures(mel, places, width))
             point, closing = means(points), means(closings or points)
             print(
                 f"| {sampler}, {duration} s | {point['border']:.2f} | {point['inside']:.2f} | "
