@@ -20,9 +20,7 @@ REASONS = {
 def printable(text: object) -> str:
     """Text in one line, with characters that a terminal would obey shown as escapes."""
     return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape").decode("ascii")
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in " ".join(str(text).split())
     )
 

@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -46,22 +45,14 @@ def read_prompt(model: PriorModel, config: GenerationConfig) -> Prompt:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it cannot be read or is empty.
+        RecordingError: if it cannot be read or is empty.
     """
     path = Path(config.prompt or "")
     column = STRIDE * model.spectrogram.hop_length
     longest = model.chunk_samples if config.vary is not None else model.window * column
-    try:
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        samples = read_mono(path, model.sample_rate, longest / model.sample_rate, from_end=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"prompt {path} cannot be read: {error.error_string}") from error
-    if not len(samples):
-        raise ValueError(f"prompt {path} is empty; choose a recording with sound in it")
-    if not samples.isfinite().all():
-        raise ValueError(f"prompt {path} has samples that are not finite; export it again")
-    samples = samples[-longest:]
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    samples = read_mono(path, model.sample_rate)[-longest:]
     peak = float(samples.abs().max())
     samples = samples / (peak if peak >= SILENT else 1.0)
     if config.vary is not None:

@@ -172,8 +172,8 @@ def test_a_bad_prompt_is_named(model, record, tmp_path):
     text = tmp_path / "song.wav"
     text.write_text("la la la")
     for path, message in [
-        (text, r"prompt .*song\.wav cannot be read"),
-        (record(np.zeros(0), name="none.wav"), r"prompt .*none\.wav is empty"),
+        (text, r"song\.wav cannot be read"),
+        (record(np.zeros(0), name="none.wav"), r"none\.wav is empty"),
         (
             record(np.full(9000, np.nan), name="nan.wav"),
             r"nan\.wav has samples that are not finite",

@@ -8,13 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import soundfile
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.audio.recordings import audio_files, read_mono, resample
+from distill_prior_gen.audio.recordings import (
+    RecordingError,
+    audio_files,
+    read_mono,
+    resample,
+)
 from distill_prior_gen.config import Progress, no_progress
 
 FILES = (5, 500)
@@ -164,12 +168,10 @@ def read_dataset(
         progress(index / len(files), f"Reading {path.name}...")
         try:
             samples = read_mono(path, spectrogram.sample_rate)
-        except soundfile.LibsndfileError as error:
-            skipped[path.name] = f"cannot be read: {error.error_string}"
+        except RecordingError as error:
+            skipped[path.name] = error.reason
             continue
-        if not samples.isfinite().all():
-            skipped[path.name] = "has samples that are not finite"
-        elif not len(samples) or samples.abs().max() < SILENT_FILE:
+        if samples.abs().max() < SILENT_FILE:
             skipped[path.name] = "is silent"
         else:
             recordings.append(Recording(path.name, samples))
