@@ -21,10 +21,11 @@ from gradio_client.exceptions import AppError
 
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.plugins import TabContext
+from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, loaded_model
 from distill_prior_gen.ui.pictures import draw_take, pixels
-from distill_prior_gen.ui.tab import SETTINGS, Actions
+from distill_prior_gen.ui.settings import SETTINGS
 from distill_prior_gen.ui.takes import KEPT, Session
 
 from .models import write_model

@@ -59,8 +59,8 @@ def ui(
 ) -> None:
     """Serve the Prior tab to a browser."""
     from distill_prior_gen.plugins import TabContext
+    from distill_prior_gen.ui.actions import UPLOAD_BYTES
     from distill_prior_gen.ui.app import create_app
-    from distill_prior_gen.ui.tab import UPLOAD_BYTES
 
     local = host in ("127.0.0.1", "localhost", "::1") and not share
     if not local and not auth:

@@ -1,0 +1,266 @@
+"""What the controls of the Prior tab do. Everything that comes from the page is checked here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
+from distill_prior_gen.config import LIMITS, ExportConfig
+from distill_prior_gen.paths import free_path
+from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
+from distill_prior_gen.ui.controls import MOST_LETTERS, MOST_TAKES, TOP_K
+from distill_prior_gen.ui.library import DEMO, SUFFIXES, Entry, entry, find_models, loaded_model
+from distill_prior_gen.ui.settings import SETTINGS, to_config, to_page
+from distill_prior_gen.ui.takes import Session, Take
+
+UPLOAD_BYTES = 512 * 2**20
+"""Size of the largest model that may be uploaded."""
+
+REPORT_S = 0.1
+"""Seconds between two updates of the progress bar."""
+
+
+class _CancelledError(Exception):
+    """Raised out of the work when the user has had enough of it."""
+
+
+class Actions:
+    """The actions of one tab in one app; what belongs to a browser is in its `Session`."""
+
+    def __init__(self, context: TabContext) -> None:
+        self.context = context
+        self.working = threading.Lock()
+        self.stops: dict[str | None, threading.Event] = {}
+
+    def models(self, session: Session) -> dict[str, Entry]:
+        return find_models(self.context.models_dirs, session.uploads)
+
+    def model(self, key: Any, session: Session) -> Entry:
+        """The model behind an identifier from the page."""
+        found = self.models(session).get(key) if isinstance(key, str) else None
+        if found is None:
+            raise gr.Error("Choose a model from the list.")
+        return found
+
+    def listed(self, key: Any, session: Session) -> dict[str, Any]:
+        """Choices and value of the list as it is now; `key` stays if it is still there."""
+        models = self.models(session)
+        selected = self.context.selected()
+        if key not in models:
+            playable = (name for name, model in models.items() if model.reason is None)
+            first = next(playable, next(iter(models), None))
+            paths = {model.path: name for name, model in models.items()}
+            key = paths.get(selected, first) if selected else first
+        choices = [(model.label, name) for name, model in models.items()]
+        return {"choices": choices, "value": key}
+
+    def refresh(self, key: Any, session: Session) -> gr.Dropdown:
+        return gr.Dropdown(**self.listed(key, session))
+
+    def upload(self, file: str, session: Session) -> gr.Dropdown:
+        path = Path(file)
+        key = f"{path.name} (uploaded)"
+        if path.suffix not in SUFFIXES:
+            raise gr.Error(f"{path.name} is no model; its name must end in .distill.")
+        if path.stat().st_size > UPLOAD_BYTES:
+            raise gr.Error(f"{path.name} is larger than {UPLOAD_BYTES // 2**20} MB.")
+        if reason := entry(path, path.name).reason:
+            raise gr.Error(reason)
+        session.uploads[key] = path
+        return self.refresh(key, session)
+
+    def chosen(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Audio, gr.Button]:
+        """What to know before playing the chosen model, and whether it can be played."""
+        models = self.models(session)
+        reason = models[key].reason if key in models else "Choose a model from the list."
+        text = reason
+        if list(models) == [DEMO]:
+            folders = ", ".join(f"`{folder}`" for folder in self.context.models_dirs)
+            text = (
+                f"Only the demo model is here. **No models in {folders}.** Make one of your own "
+                "recordings with `distill-prior train FOLDER -o MODEL.distill`, or in the Distill "
+                "app with `distill train-prior MODEL DATASET`; put it there and click *Refresh*, "
+                "or upload one."
+            )
+        return (
+            gr.Markdown(text or "", visible=text is not None),
+            gr.Audio(visible=reason is None),
+            gr.Button(interactive=reason is None),
+        )
+
+    def about_top_k(self, top_k: float, key: str | None, session: Session) -> gr.Slider:
+        """The slider with a note where the model's codebook makes its value meaningless."""
+        model = self.models(session).get(key or "")
+        size = model.codebook_size if model else None
+        if size is None or top_k < size:
+            return gr.Slider(info=TOP_K)
+        return gr.Slider(info=f"This model has {size} codes: {size} and above leave out none.")
+
+    def make(
+        self,
+        key: Any,
+        values: list[Any],
+        count: Any,
+        session: Session,
+        stop_key: str | None,
+        progress: Any,
+    ) -> None:
+        """Make takes and add each to the session when it is finished."""
+        from distill_prior_gen.generation import generate_takes
+
+        model = self.model(key, session)
+        if model.reason:
+            raise gr.Error(model.reason)
+        stop = self.stops[stop_key] = threading.Event()
+        page = dict(zip(SETTINGS, values, strict=True))
+        reported = 0.0
+
+        def report(share: float, text: str) -> None:
+            nonlocal reported
+            if stop.is_set():
+                raise _CancelledError
+            if time.monotonic() - reported >= REPORT_S:
+                reported = time.monotonic()
+                progress(share, desc=text)
+
+        try:
+            config = to_config(page)
+            choose("sampler", config.sampler, samplers())
+            choose("vocoder", config.vocoder, vocoders())
+            if count not in range(1, MOST_TAKES + 1):
+                raise ValueError(f"takes must be from 1 to {MOST_TAKES}, not {count}")
+            with self.working:
+                report(0.0, "Loading the model...")
+                loaded = loaded_model(model.path, self.context.device)
+                start = time.perf_counter()
+                for result in generate_takes(loaded, config, int(count), report):
+                    seconds = time.perf_counter() - start
+                    session.add(
+                        Take(
+                            session.made + 1,
+                            result,
+                            loaded.identity,
+                            key,
+                            loaded.spectrogram,
+                            loaded.grid,
+                            seconds,
+                        )
+                    )
+                    start = time.perf_counter()
+        except _CancelledError:
+            gr.Info("Cancelled.")
+        except Exception as error:  # of a plugin's sampler or vocoder, too
+            text = str(error) or type(error).__name__
+            if page["prompt"]:
+                text = text.replace(page["prompt"], Path(page["prompt"]).name)
+            raise gr.Error(text) from error
+        finally:
+            # After a cancelled take, the next may have begun already.
+            if self.stops.get(stop_key) is stop:
+                del self.stops[stop_key]
+
+    def stop(self, stop_key: str | None) -> None:
+        if stop := self.stops.get(stop_key):
+            stop.set()
+
+    def take(self, number: Any, session: Session) -> Take:
+        if not isinstance(number, int) or number not in session.takes:
+            raise gr.Error("Choose a take from the list.")
+        return session.takes[number]
+
+    def draw(self, number: int | None, session: Session) -> np.ndarray | None:
+        from distill_prior_gen.ui.pictures import draw_take, pixels
+
+        if number not in session.takes:
+            return None
+        take = session.takes[number]
+        if take.picture is None:
+            take.picture = pixels(draw_take(take.result, take.spectrogram, take.grid))
+        return take.picture
+
+    def settings(self, number: Any, session: Session, longer: bool = False) -> list[Any]:
+        """Values for the model's control and those of `SETTINGS`."""
+        take = self.take(number, session)
+        page = to_page(take.result.config)
+        if longer:
+            page["duration"] = _longer(take.result.duration)
+        if page["prompt"] and not Path(page["prompt"]).is_file():
+            gr.Warning(f"{Path(page['prompt']).name} is no longer there.")
+            page["prompt"] = None
+        known = take.model_key in self.models(session)
+        if not known:
+            gr.Warning(f"{take.model.name} is no longer in the list of models.")
+        return [take.model_key if known else gr.skip(), *page.values()]
+
+    def export(
+        self,
+        number: Any,
+        format_: Any,
+        sample_rate: Any,
+        bit_depth: Any,
+        tags: dict[str, str],
+        session: Session,
+    ) -> tuple[list[str], str]:
+        """Write a take to the output folder.
+
+        Returns:
+            Copies of both files for the browser, and what to say.
+        """
+        from distill_prior_gen.audio.files import write_take
+        from distill_prior_gen.paths import sidecar_path
+
+        take = self.take(number, session)
+        printable = {name: "".join(filter(str.isprintable, tags[name])).strip() for name in tags}
+        given = {name: text[:MOST_LETTERS] for name, text in printable.items() if text}
+        try:
+            export = ExportConfig(format_, sample_rate, bit_depth)
+            folder = self.context.output_dir
+            folder.mkdir(parents=True, exist_ok=True)
+            path = free_path(folder, take.model.name, take.result.seed, export)
+            write_take(take.result, take.model, path, export, given)
+        except (ValueError, OSError) as error:
+            raise gr.Error(str(error)) from error
+        # The page may fetch files from Gradio's own folder only.
+        cache = get_upload_folder()
+        copies = [save_file_to_cache(file, cache) for file in (path, sidecar_path(path))]
+        return copies, f"Saved as `{path}`"
+
+    def show(self, number: int | None, session: Session) -> list[Any]:
+        """What the page shows of a take, and the takes there are; see `TakePanel.shown`."""
+        takes = session.takes
+        if number not in takes:
+            number = next(reversed(takes), None)
+        choices = [(take.label, take.number) for take in reversed(takes.values())]
+        listed = gr.Radio(choices=choices, value=number)
+        if number is None:
+            return [None, "", "", gr.skip(), listed, gr.Column(visible=False)]
+        take = takes[number]
+        # Gradio would convert floats too, but scale them to full level.
+        samples = (take.result.audio * 32767).astype("int16")
+        duration = _longer(take.result.duration)
+        varied = take.result.config.vary is not None
+        can_be_longer = duration > take.result.duration and not varied
+        label = f"Same seed, longer ({duration:g} s)" if can_be_longer else "Same seed, longer"
+        return [
+            (take.result.sample_rate, samples),
+            take.in_words(),
+            take.command(),
+            gr.Button(label, interactive=can_be_longer),
+            listed,
+            gr.Column(visible=True),
+        ]
+
+    def remove(self, number: Any, session: Session) -> list[Any]:
+        del session.takes[self.take(number, session).number]
+        return self.show(None, session)
+
+
+def _longer(duration: float) -> float:
+    return min(2 * duration, LIMITS["duration"][1])
