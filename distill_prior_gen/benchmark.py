@@ -7,6 +7,7 @@ own by torchaudio.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,16 +20,19 @@ from torch import Tensor, nn
 
 from distill_prior_gen.audio.joining import join_log_mels, overlap_add
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.audio.recordings import audio_files, read_mono
+from distill_prior_gen.audio.recordings import RecordingError, find_recordings, read_mono
 from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
 from distill_prior_gen.generation import generate_takes, sample_codes
 from distill_prior_gen.measures import mel_fit
+from distill_prior_gen.messages import printable
 from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
 from distill_prior_gen.sampling.filters import filter_logits
+
+logger = logging.getLogger("distill_prior_gen")
 
 STAGES = ("sampling", "decoding", "inversion")
 OVERLAP_S = 0.05
@@ -192,12 +196,24 @@ def compare_vocoders(
 
 
 def read_recordings(folder: Path, sample_rate: int, seconds: float) -> list[Tensor]:
-    """The beginnings of the audio files in a folder, mixed to mono and resampled.
+    """The beginnings of the sound files in a folder, see `read_mono`.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if none can be read.
     """
-    return [read_mono(path, sample_rate, seconds) for path in audio_files(folder)]
+    recordings = []
+    files, left_out = find_recordings(folder)
+    for path in files:
+        try:
+            recordings.append(read_mono(path, sample_rate, seconds))
+        except RecordingError as error:
+            left_out[printable(path.relative_to(folder).as_posix())] = error.reason
+    reasons = [f"{name} {reason}" for name, reason in left_out.items()]
+    if not recordings:
+        raise ValueError("; ".join([f"{printable(folder)} holds no recordings", *reasons]))
+    for reason in reasons:
+        logger.warning("%s", reason)
+    return recordings
 
 
 class Stopwatch:

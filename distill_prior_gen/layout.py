@@ -167,7 +167,7 @@ def lay_out(
     """
     hop = model.spectrogram.hop_length
     samples = round(config.duration * model.sample_rate)
-    skipped = 0 if prompt is None or config.loop else prompt.silence // hop
+    skipped = prompt.silence // hop if prompt else 0
     if prompt and config.vary is not None:
         columns = model.grid[1]
         frames = min(model.spectrogram.frames_to_cover(len(prompt.samples)), model.frames)

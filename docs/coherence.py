@@ -18,7 +18,7 @@ from distill_prior_gen import (
     generate_takes,
     load_model,
 )
-from distill_prior_gen.audio.recordings import audio_files, read_mono
+from distill_prior_gen.audio.recordings import find_recordings, read_mono
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.layout import Shared
 from distill_prior_gen.measures import change_figures, second_figures
@@ -48,7 +48,7 @@ def print_takes(model: PriorModel, folder: Path, count: int) -> None:
     second = rate // hop
     print("| | border | inside | | jump | inside | | neighbours | | spread | repeats |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    recordings = [read_mono(file, rate, SECONDS) for file in audio_files(folder)]
+    recordings = [read_mono(file, rate, SECONDS) for file in find_recordings(folder)[0]]
     long = [model.spectrogram.log_mel(r / r.abs().max()) for r in recordings if len(r) > 2 * rate]
     real = means([second_figures(mel, second) for mel in long])
     print(f"| {len(long)} recordings | | | | | | | {real['neighbours']:.2f} | | "

@@ -3,76 +3,121 @@
 from __future__ import annotations
 
 import math
+import mimetypes
 import os
+import stat
 from pathlib import Path
 
-import soundfile
+import numpy as np
 import soxr
 import torch
 from torch import Tensor
 
-from distill_prior_gen.messages import in_words, printable
+from distill_prior_gen.audio.decoding import RecordingError, SoundSource, open_recording
+from distill_prior_gen.audio.mixing import Survey, mix, survey
+from distill_prior_gen.messages import REASONS, printable
 
-AUDIO_SUFFIXES = ("wav", "flac", "ogg", "mp3", "aiff", "aif")
+AUDIO_SUFFIXES = (
+    *("wav", "wave", "bwf", "w64", "rf64", "aif", "aiff", "aifc", "caf", "au", "snd"),
+    *("flac", "ogg", "oga", "opus", "mp3", "mp2", "mp1", "avr", "gsm", "htk", "iff", "svx"),
+    *("8svx", "16svx", "ircam", "sf", "mat", "nist", "sph", "paf", "fap", "pvf", "sds", "voc"),
+    *("vox", "wve", "xi"),
+)
+"""Suffixes of files that are read."""
 
+OTHER_SUFFIXES = (
+    *("als", "asd", "cfg", "cpr", "cue", "db", "distill", "flp", "ini", "lnk", "log", "logicx"),
+    *("m3u", "m3u8", "md", "md5", "mid", "midi", "nfo", "npr", "pk", "pkf", "ptx", "rpp"),
+    *("reapeaks", "sfk", "sfv", "sfz", "url", "yaml", "yml"),
+)
+"""Suffixes of files that lie beside recordings and are no sound."""
 
-class RecordingError(ValueError):
-    """A recording that cannot be used.
+SILENT = 1e-4
+"""A recording whose largest sample is below this is silent."""
 
-    Attributes:
-        path: of the file.
-        reason: what is wrong with it, such as "cannot be read: permission denied".
-    """
-
-    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        self.path, self.reason = Path(path), printable(reason)
-        super().__init__(f"{printable(path)} {self.reason}")
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """The audio files in a folder, by their suffix, in the order of their names.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower()[1:] in AUDIO_SUFFIXES)
-    if not files:
-        raise ValueError(f"{folder} holds no recordings ({', '.join(AUDIO_SUFFIXES)})")
-    return files
+QUIET = 0.01
+"""What is quieter than the loudest place of a recording by this factor counts as silence."""
 
 
 def find_recordings(folder: str | os.PathLike[str]) -> tuple[list[Path], dict[str, str]]:
-    """Audio files in a folder and in the folders within it.
+    """Sound files in a folder and the folders within it, told by their suffixes.
+
+    Links are followed, but no folder is entered twice. Hidden files and folders are passed over,
+    and so are files that are plainly something else, such as texts and pictures.
 
     Returns:
-        The files, in the order of their paths relative to `folder`, and why others are left
-        out, by their relative path. Hidden files, and files that are no sound files by their
-        name, are not mentioned.
+        The sound files, in the order of their paths relative to `folder`, and the reasons why
+        others are left out, by relative path.
 
     Raises:
         FileNotFoundError, NotADirectoryError, PermissionError: if `folder` cannot be listed.
     """
     folder = Path(folder)
-    os.listdir(folder)
     found: list[Path] = []
     left_out: dict[str, str] = {}
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(parent, name)
-            if name.startswith(".") or path.suffix.lower()[1:] not in AUDIO_SUFFIXES:
+    entered: set[tuple[int, int]] = set()
+    pending = [Path()]
+    while pending:
+        place = pending.pop()
+        try:
+            status = os.stat(folder / place)
+            if (status.st_dev, status.st_ino) in entered:
                 continue
-            if path.is_file():
-                found.append(path)
+            names = sorted(os.listdir(folder / place))
+        except OSError as error:
+            if place == Path():
+                raise
+            left_out[printable(place.as_posix())] = _no_access(error)
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        for path in (place / name for name in names if not name.startswith(".")):
+            reason = _not_by_name(path.name)
+            try:
+                mode = os.stat(folder / path).st_mode
+            except OSError as error:
+                reason = _no_access(error) if reason is None else reason
             else:
-                left_out[printable(path.relative_to(folder).as_posix())] = "is not a regular file"
+                if stat.S_ISDIR(mode):
+                    pending.append(path)
+                    continue
+                if reason is None and not stat.S_ISREG(mode):
+                    reason = "is a device or a pipe"
+            if reason is None:
+                found.append(folder / path)
+            elif reason:
+                left_out[printable(path.as_posix())] = reason
     return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
+
+
+def _not_by_name(name: str) -> str | None:
+    """Why a file is left out because of its name: "" if it goes without saying, None if not."""
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix[1:] in AUDIO_SUFFIXES:
+        return None
+    kind = KINDS.guess_type(printable(name))[0] or ""
+    if kind.startswith(("audio/", "video/")):
+        return f"is in a format that cannot be read ({suffix[1:]}); export it as WAV or FLAC"
+    if kind or suffix[1:] in OTHER_SUFFIXES:
+        return ""
+    return "has no suffix of a sound file, such as .wav"
+
+
+KINDS = mimetypes.MimeTypes()
+
+
+def _no_access(error: OSError) -> str:
+    reason = REASONS.get(error.errno or 0) or error.strerror or "cannot be reached"
+    return f"cannot be opened: {reason}"
 
 
 def read_mono(
     path: str | os.PathLike[str], sample_rate: int, seconds: float | None = None
 ) -> Tensor:
     """Samples of a recording, float32 ``[samples]``, mixed to mono and resampled.
+
+    The mix is the mean of the channels. Where they cancel in more than a tenth of the recording,
+    channels are turned over that oppose the others, or, if that does not help, the loudest
+    channel is taken. A DC offset is removed.
 
     Args:
         path: of the file.
@@ -82,19 +127,69 @@ def read_mono(
     Raises:
         RecordingError: if it cannot be read, is empty, or has samples that are not finite.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            frames = -1 if seconds is None else math.ceil(seconds * file.samplerate)
-            audio = file.read(frames, dtype="float32", always_2d=True)
-            rate = file.samplerate
-        mono = torch.from_numpy(audio.mean(axis=1))
-    except (OSError, MemoryError, RuntimeError) as error:
-        raise RecordingError(path, f"cannot be read: {in_words(error)}") from error
-    if not len(mono):
-        raise RecordingError(path, "is empty")
-    if not mono.isfinite().all():
-        raise RecordingError(path, "has samples that are not finite")
-    return resample(mono, rate, sample_rate)
+    with open_recording(path) as source:
+        measured = survey(source, None if seconds is None else math.ceil(seconds * source.rate))
+        return _read(source, measured, sample_rate, 0, measured.frames)[0]
+
+
+def read_last_sound(source: SoundSource, sample_rate: int, count: int) -> tuple[Tensor, float]:
+    """The end of a recording, without the silence after it.
+
+    Args:
+        source: the recording.
+        sample_rate: in Hz, of the samples returned.
+        count: how many samples to return at most.
+
+    Returns:
+        float32 ``[samples]``, mono as in `read_mono`, and the largest sample of the whole
+        recording.
+
+    Raises:
+        RecordingError: if it cannot be read, is empty or silent, or has samples that are not
+            finite.
+    """
+    measured = survey(source)
+    loud = np.flatnonzero(measured.levels >= QUIET * measured.levels.max())
+    end = measured.frames
+    if loud[-1] < len(measured.levels) - 2:
+        end = (int(loud[-1]) + 1) * measured.block
+    start = max(0, end - math.ceil((count + 1) * source.rate / sample_rate))
+    samples, peak = _read(source, measured, sample_rate, start, end)
+    if peak < SILENT:
+        raise RecordingError(source.path, "is silent; choose a recording with sound in it")
+    return samples[-count:], peak
+
+
+def _read(
+    source: SoundSource, measured: Survey, sample_rate: int, start: int, end: int
+) -> tuple[Tensor, float]:
+    """The mix of some frames of a recording at another rate, and the peak of the whole mix.
+
+    Resampling begins at a whole second, so that the samples are those of the whole recording.
+    """
+    rate = source.rate
+    begin = max(0, start // rate - 1) * rate
+    beyond = min(measured.frames, end + rate // 10)
+    stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
+    output = np.empty(math.ceil((beyond - begin) * sample_rate / rate) + 1, np.float32)
+    filled, position, peak, total = 0, 0, 0.0, 0.0
+    for mono in mix(source, measured):
+        peak = max(peak, float(np.abs(mono).max()))
+        piece = mono[max(0, begin - position) : max(0, beyond - position)]
+        position += len(mono)
+        if stream and (len(piece) or position >= beyond):
+            piece = stream.resample_chunk(piece, last=position >= beyond)
+            stream = None if position >= beyond else stream
+        total += float(np.abs(piece).sum())
+        output[filled : filled + len(piece)] = piece[: len(output) - filled]
+        filled += len(piece)
+    first, last = ((frame - begin) * sample_rate / rate for frame in (start, end))
+    samples = output[round(first) : min(filled, round(last))]
+    if not len(samples):
+        raise RecordingError(source.path, "is too short")
+    if not math.isfinite(total):
+        raise RecordingError(source.path, "has samples that are too large; export it again")
+    return torch.from_numpy(samples), peak
 
 
 def resample(samples: Tensor, rate: int, new_rate: int) -> Tensor:

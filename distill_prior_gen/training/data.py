@@ -15,11 +15,12 @@ from torch import Tensor
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.recordings import (
     RecordingError,
-    audio_files,
+    find_recordings,
     read_mono,
     resample,
 )
 from distill_prior_gen.config import Progress, no_progress
+from distill_prior_gen.messages import printable
 
 FILES = (5, 500)
 """Fewest and most recordings that a model is trained on."""
@@ -150,7 +151,7 @@ def read_dataset(
     and silent ones, are left out.
 
     Args:
-        folder: with sound files; those in folders within are not read.
+        folder: with sound files, also in folders within it.
         spectrogram: settings of the model's spectrograms, by default the defaults.
         chunk_duration: of a chunk, in seconds.
         progress: called for each file.
@@ -162,19 +163,20 @@ def read_dataset(
     folder = Path(folder)
     spectrogram = spectrogram or SpectrogramSettings()
     progress = progress or no_progress
-    recordings, skipped = [], {}
-    files = audio_files(folder)
+    recordings = []
+    files, skipped = find_recordings(folder)
     for index, path in enumerate(files):
-        progress(index / len(files), f"Reading {path.name}...")
+        name = printable(path.relative_to(folder).as_posix())
+        progress(index / len(files), f"Reading {name}...")
         try:
             samples = read_mono(path, spectrogram.sample_rate)
         except RecordingError as error:
-            skipped[path.name] = error.reason
+            skipped[name] = error.reason
             continue
         if samples.abs().max() < SILENT_FILE:
-            skipped[path.name] = "is silent"
+            skipped[name] = "is silent"
         else:
-            recordings.append(Recording(path.name, samples))
+            recordings.append(Recording(name, samples))
     fewest, most = FILES
     if not fewest <= len(recordings) <= most:
         left_out = "".join(f"; {name} {reason}" for name, reason in skipped.items())

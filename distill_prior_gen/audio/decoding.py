@@ -1,0 +1,244 @@
+"""Sound files as blocks of samples, whatever the lengths in their headers say."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from distill_prior_gen.audio.headers import repairs
+from distill_prior_gen.messages import REASONS, in_words, printable
+
+SAMPLE_RATES = (1000, 768_000)
+"""Lowest and highest sample rate in Hz; others are mistakes in a header."""
+
+MAX_CHANNELS = 32
+
+FRAMES_AT_ONCE = {"MP3": 1152}
+"""As many frames are lost at most where a file was cut off, 4096 if its format is not here."""
+
+MUCH = 1 << 32
+
+HEADERLESS = {
+    ".gsm": {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1},
+    ".vox": {"format": "RAW", "subtype": "VOX_ADPCM", "samplerate": 8000, "channels": 1},
+}
+"""Formats without a header, told by their suffix."""
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be used.
+
+    Attributes:
+        path: of the file.
+        reason: what is wrong with it, such as "cannot be read: permission denied".
+    """
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        self.path, self.reason = Path(path), printable(reason)
+        super().__init__(f"{printable(path)} {self.reason}")
+
+
+class SoundSource:
+    """A sound file that is open for reading.
+
+    Attributes:
+        path: of the file.
+        rate: sample rate in Hz.
+    """
+
+    def __init__(self, path: Path, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
+        self.path, self._file, self._thread = path, file, thread
+        self._repairs = repairs(file)
+        with self._decoder() as decoder:
+            self.rate, channels = decoder.samplerate, decoder.channels
+        lowest, highest = SAMPLE_RATES
+        if not lowest <= self.rate <= highest:
+            raise RecordingError(
+                path,
+                f"has a sample rate of {self.rate} Hz; convert it to one from {lowest} to "
+                f"{highest} Hz",
+            )
+        if channels > MAX_CHANNELS:
+            raise RecordingError(
+                path, f"has {channels} channels; export it with {MAX_CHANNELS} at most"
+            )
+
+    def sha256(self) -> str:
+        """The SHA-256 of the file, in hexadecimal."""
+        self._file.seek(0)
+        return hashlib.file_digest(self._file, "sha256").hexdigest()
+
+    def blocks(self, frames: int) -> Iterator[np.ndarray]:
+        """All samples, float32 ``[frame, channel]``, so many `frames` at a time."""
+        with self._decoder() as decoder:
+            while True:
+                block = np.empty((frames, decoder.channels), np.float32)
+                count = self._call(decoder.fill, block)
+                decoder.bytes.check()
+                if not count:
+                    return
+                yield block[:count]
+
+    @contextmanager
+    def _decoder(self) -> Iterator[_Decoder]:
+        source = _Bytes(self._file, *self._repairs)
+        options = HEADERLESS.get(self.path.suffix.lower(), {})
+        try:
+            decoder = self._call(_Decoder, source, **options)
+        finally:
+            source.check()
+        try:
+            yield decoder
+        finally:
+            self._call(decoder.close)
+
+    def _call(self, function: Any, *arguments: Any, **options: Any) -> Any:
+        """Call `function` in another thread: within libsndfile's callbacks Ctrl-C would be lost."""
+        return self._thread.submit(function, *arguments, **options).result()
+
+
+class _Decoder(soundfile.SoundFile):
+    """A sound file that is read in one go, without seeking and without trusting its length."""
+
+    def __init__(self, source: _Bytes, **options: Any) -> None:
+        super().__init__(source, "r", **options)
+        self.bytes = source
+
+    def seekable(self) -> bool:
+        return False
+
+    def fill(self, block: np.ndarray) -> int:
+        """Read as many frames as there are, up to the size of a block, and count them.
+
+        A decoder that complains at the end of the file has met one that was cut off; the sound
+        before that place is used. Within an mp3 file, what is no sound is passed over.
+        """
+        step = FRAMES_AT_ONCE.get(self.format, 4096)
+        count, stopped_at = 0, -1
+        while count < len(block):
+            read = 0
+            try:
+                read = len(self.read(out=block[count : count + step]))
+            except soundfile.LibsndfileError:
+                if not (self.bytes.ended or self.bytes.endless):
+                    raise
+            if not read:
+                if self.bytes.ended or not self.bytes.endless:
+                    break
+                if self.bytes.position == stopped_at:
+                    raise ValueError("it is damaged")
+                stopped_at = self.bytes.position
+            count += read
+        return count
+
+
+class _Bytes:
+    """The bytes of a file, as libsndfile gets to see them.
+
+    Exceptions are kept for `check`, as libsndfile's callbacks cannot raise them.
+
+    Args:
+        file: the file.
+        replaced: other bytes for some places.
+        endless: whether the file claims to be far longer than it is, so that an mp3 decoder reads
+            to its end.
+    """
+
+    def __init__(self, file: io.FileIO, replaced: dict[int, bytes], endless: bool) -> None:
+        self.file, self.replaced, self.endless = file, replaced, endless
+        self.size = os.fstat(file.fileno()).st_size
+        self.claimed = self.size + (MUCH if endless else 0)
+        self.position, self.ended = 0, False
+        self.error: Exception | None = None
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.claimed}[whence]
+        self.position = max(0, start + offset)
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return self._read(buffer)
+        except Exception as error:
+            self.error = error
+            return 0
+
+    def _read(self, buffer: Any) -> int:
+        if self.endless and self.position >= self.size:
+            # An mp3 decoder looks for a tag in the last bytes.
+            count = max(0, min(len(buffer), self.claimed - self.position))
+            count = count if self.claimed - self.position <= 128 else 0
+            buffer[:count] = bytes(count)
+        else:
+            self.file.seek(self.position)
+            data = self.file.read(len(buffer))
+            if data is None:
+                raise BlockingIOError("it is not a regular file")
+            count = len(data)
+            for place, other in self.replaced.items():
+                begin = max(place, self.position)
+                end = min(place + len(other), self.position + count)
+                if begin < end:
+                    before, after = data[: begin - self.position], data[end - self.position :]
+                    data = before + other[begin - place : end - place] + after
+            buffer[:count] = data
+        self.position += count
+        self.ended = self.position >= self.size
+        return count
+
+    def check(self) -> None:
+        """Raise what went wrong in reading."""
+        if self.error:
+            raise self.error
+
+
+@contextmanager
+def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
+    """Open a sound file; whatever goes wrong with it becomes a `RecordingError`.
+
+    Raises:
+        RecordingError: if it cannot be read.
+    """
+    try:
+        with open_regular(path) as file, ThreadPoolExecutor(1) as thread:
+            yield SoundSource(Path(path), file, thread)
+    except RecordingError:
+        raise
+    except Exception as error:
+        if isinstance(error, soundfile.LibsndfileError):
+            reason = error.error_string.rstrip(".")
+        elif isinstance(error, OSError) and error.errno:
+            reason = REASONS.get(error.errno) or error.strerror
+        else:
+            reason = in_words(error)
+        raise RecordingError(path, f"cannot be read: {reason}") from error
+
+
+def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
+    """Open a regular file to read it, and nothing that could make the reader wait.
+
+    Raises:
+        RecordingError: if it is something else, such as a folder, a device or a pipe.
+        OSError: if it cannot be opened.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise RecordingError(path, f"is {kind}, not a sound file")
+    return io.FileIO(descriptor)
