@@ -165,6 +165,9 @@ def read_dataset(
     progress = progress or no_progress
     recordings = []
     files, skipped = find_recordings(folder)
+    if not files:
+        reasons = [f"{name} {reason}" for name, reason in skipped.items()]
+        raise ValueError("; ".join([f"{printable(folder)} holds no recordings", *reasons]))
     for index, path in enumerate(files):
         name = printable(path.relative_to(folder).as_posix())
         progress(index / len(files), f"Reading {name}...")
