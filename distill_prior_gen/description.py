@@ -1,37 +1,50 @@
-"""What is in a model file, without loading its weights."""
+"""What is in a model file, without its weights."""
 
 from __future__ import annotations
 
+import math
 import os
-from pathlib import Path
 from typing import Any
 
-from distill_prior_gen.checkpoint import ModelFileError, no_prior, read_checkpoint, read_contents
+from distill_prior_gen.checkpoint.archive import read_file
+from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
+from distill_prior_gen.checkpoint.reading import (
+    MOST_LETTERS,
+    check_file,
+    no_prior,
+    shown_text,
+    table,
+)
+from distill_prior_gen.messages import printable
 
 
 def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a ``.distill`` file of any version.
 
-    ``playable`` says whether it can be sampled, ``reason`` why not. What the file does
-    not say is None.
+    ``playable`` says whether it can be sampled, ``reason`` why not. What the file does not say,
+    or says in a way that makes no sense, is None. All values are plain, and finite.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ModelFileError: if it is no model file, or damaged.
     """
-    contents = read_contents(path)
-    metadata = contents.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
+    with refusing(path):
+        return _describe(path)
+
+
+def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
+    file = read_file(path, weights=False)
+    metadata = table(file.contents, "metadata")
     description: dict[str, Any] = {
         "file": str(path),
-        "size_bytes": Path(path).stat().st_size,
-        "version": contents.get("version"),
-        "name": str(metadata.get("name") or Path(path).stem),
-        "id": metadata.get("model_id") or None,
-        "dataset": metadata.get("dataset_name") or None,
-        "dataset_files": metadata.get("dataset_file_count") or None,
-        "training_epochs": metadata.get("training_epochs") or None,
-        "saved": metadata.get("save_date") or None,
+        "size_bytes": file.size,
+        "version": _number(file.contents.get("version")),
+        "name": shown_text(metadata.get("name")) or printable(file.path.stem)[:MOST_LETTERS],
+        "id": shown_text(metadata.get("model_id")),
+        "dataset": shown_text(metadata.get("dataset_name")),
+        "dataset_files": _number(metadata.get("dataset_file_count")) or None,
+        "training_epochs": _number(metadata.get("training_epochs")) or None,
+        "saved": shown_text(metadata.get("save_date")),
         "sample_rate": None,
         "chunk_s": None,
         "codebook": None,
@@ -40,23 +53,23 @@ def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         "reason": None,
     }
     try:
-        checkpoint = read_checkpoint(path)
+        checkpoint = check_file(file)
     except ModelFileError as error:
-        return description | {"reason": str(error)}
+        return description | {"reason": printable(error)}
     height, width = checkpoint.grid
+    levels = checkpoint.vqvae_shape["num_quantizers"]
     description["sample_rate"] = checkpoint.spectrogram.sample_rate
     description["chunk_s"] = checkpoint.chunk_samples / checkpoint.spectrogram.sample_rate
     description["codebook"] = {
         "size": checkpoint.vqvae_shape["codebook_size"],
-        "levels": checkpoint.vqvae_shape["num_quantizers"],
+        "levels": levels,
         "rows": height,
         "columns": width,
-        "health": _health(contents.get("codebook_health_snapshot")),
+        "health": _health(table(file.contents, "codebook_health_snapshot"), levels),
     }
     if checkpoint.prior_shape is None or checkpoint.prior_state is None:
-        return description | {"reason": no_prior(checkpoint.path)}
-    training = contents.get("prior_metadata")
-    training = training if isinstance(training, dict) else {}
+        return description | {"reason": printable(no_prior(checkpoint.path))}
+    training = table(file.contents, "prior_metadata")
     parameters = (t.numel() for name, t in checkpoint.prior_state.items() if name != "causal_mask")
     description["prior"] = {
         "hidden_size": checkpoint.prior_shape["hidden_size"],
@@ -64,18 +77,26 @@ def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
         "heads": checkpoint.prior_shape["num_heads"],
         "parameters": sum(parameters),
         "tokens_per_chunk": checkpoint.prior_shape["seq_len"],
-        "perplexity": training.get("best_perplexity"),
-        "epochs": training.get("epochs_trained"),
+        "perplexity": _number(training.get("best_perplexity")),
+        "epochs": _number(training.get("epochs_trained")),
     }
     return description | {"playable": True}
 
 
-def _health(snapshot: Any) -> list[dict[str, float]] | None:
-    """Use, perplexity and dead codes of each level, if the file has them in due form."""
-    try:
-        return [
-            {key: float(level[key]) for key in ("utilization", "perplexity", "dead_codes")}
-            for level in snapshot.values()
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
+def _number(value: Any) -> int | float | None:
+    """A number from a file, None if it is not finite or no number."""
+    return value if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def _health(snapshot: dict[str, Any], levels: int) -> list[dict[str, float]] | None:
+    """Use, perplexity and dead codes of each level, if the file tells them all."""
+    health = []
+    for level in range(levels):
+        told = table(snapshot, f"level_{level}")
+        numbers = {
+            key: _number(told.get(key)) for key in ("utilization", "perplexity", "dead_codes")
+        }
+        if None in numbers.values():
+            return None
+        health.append({key: float(number) for key, number in numbers.items() if number is not None})
+    return health

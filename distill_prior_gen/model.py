@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +11,9 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.checkpoint import CLUSTER_SIZE, Checkpoint, ModelFileError, read_checkpoint
+from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
+from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
+from distill_prior_gen.checkpoint.errors import refusing
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import STRIDE, VQVAE
 
@@ -47,18 +47,21 @@ class PriorModel:
         prior: ``prior(tokens [batch, token]) -> logits [batch, token, codebook_size]``.
         checkpoint: the file's settings.
         device: where both networks are.
-        sha256: of the file.
     """
 
     vqvae: VQVAE
     prior: Prior
     checkpoint: Checkpoint
     device: torch.device
-    sha256: str
 
     @property
     def path(self) -> Path:
         return self.checkpoint.path
+
+    @property
+    def sha256(self) -> str:
+        """Of the file as it was when it was read."""
+        return self.checkpoint.sha256
 
     @property
     def name(self) -> str:
@@ -66,8 +69,7 @@ class PriorModel:
 
     @property
     def identity(self) -> ModelIdentity:
-        model_id = str(self.checkpoint.metadata.get("model_id", ""))
-        return ModelIdentity(self.name, model_id, self.path, self.sha256)
+        return ModelIdentity(self.name, self.checkpoint.model_id, self.path, self.sha256)
 
     @property
     def spectrogram(self) -> SpectrogramSettings:
@@ -167,16 +169,11 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
         ModelFileError: if it cannot be sampled; the message says why and what to do.
         ValueError: if there is no such device.
     """
-    checkpoint = read_checkpoint(path)
-    prior = checkpoint.build_prior()
-    vqvae = checkpoint.build_vqvae()
-    with zipfile.ZipFile(path) as archive:
-        if archive.testzip() is not None:
-            raise ModelFileError(f"{path} is truncated or corrupt; copy or export the model again")
-    with open(path, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     target = find_device(device)
-    return PriorModel(vqvae.to(target), prior.to(target), checkpoint, target, sha256)
+    with refusing(path):
+        checkpoint = read_checkpoint(path)
+        prior, vqvae = checkpoint.build_prior().to(target), checkpoint.build_vqvae().to(target)
+    return PriorModel(vqvae, prior, checkpoint, target)
 
 
 def find_device(device: str | torch.device) -> torch.device:

@@ -1,0 +1,33 @@
+"""The one error that a model file can raise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distill_prior_gen.messages import in_words
+
+
+class ModelFileError(ValueError):
+    """A model file cannot be used; the message says why and what to do."""
+
+
+@contextmanager
+def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a `ModelFileError` that names the file.
+
+    Raises:
+        FileNotFoundError: as it is.
+    """
+    try:
+        yield
+    except (ModelFileError, FileNotFoundError):
+        raise
+    except OSError as error:
+        reason = in_words(error)
+        raise ModelFileError(reason if error.filename else f"{path}: {reason}") from error
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}; save the model again in Distill") from error
+    except Exception as error:
+        raise ModelFileError(f"{path} cannot be used: {in_words(error)}") from error

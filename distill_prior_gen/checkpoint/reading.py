@@ -1,0 +1,204 @@
+"""Reading ``.distill`` model files.
+
+Nothing in a file is trusted. Only tensors and plain values are read from it, and every size that
+the configuration claims is compared with the tensors before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.checkpoint.archive import ModelFile, read_file
+from distill_prior_gen.checkpoint.checks import (
+    VERSION,
+    check_memory,
+    check_version,
+    read_chunk_samples,
+    read_prior_shape,
+    read_spectrogram,
+    read_state,
+    read_vqvae_shape,
+)
+from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
+from distill_prior_gen.messages import printable
+from distill_prior_gen.models.prior import Prior
+from distill_prior_gen.models.vqvae import VQVAE, grid_shape
+
+FIRST_TOKEN_COUNTS = "first_token_counts"
+"""Key in ``prior_metadata`` of how often each code begins a chunk, a list of numbers."""
+
+MOST_COUNTED = 2**53
+
+MOST_LETTERS = 200
+"""Letters of a name or another text from a file that are shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A v2 model file whose parts agree with each other.
+
+    `prior_shape` and `prior_state` are None in a file without a prior. `sha256` is that of the
+    file, or "" if it was read without its weights.
+    """
+
+    path: Path
+    contents: dict[str, Any]
+    sha256: str
+    spectrogram: SpectrogramSettings
+    chunk_samples: int
+    vqvae_shape: dict[str, int]
+    vqvae_state: dict[str, Tensor]
+    prior_shape: dict[str, int] | None = None
+    prior_state: dict[str, Tensor] | None = None
+
+    @property
+    def frames(self) -> int:
+        """Mel frames of a chunk."""
+        return self.spectrogram.frames(self.chunk_samples)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows (frequency) and columns (time) of a chunk's code map."""
+        return grid_shape(self.spectrogram.n_mels, self.frames)
+
+    @property
+    def name(self) -> str:
+        """The model's name, or that of the file; in one line that can be printed."""
+        return (
+            shown_text(table(self.contents, "metadata").get("name"))
+            or (printable(self.path.stem)[:MOST_LETTERS])
+        )
+
+    @property
+    def model_id(self) -> str:
+        """What the Distill app calls the model, or ""."""
+        return shown_text(table(self.contents, "metadata").get("model_id")) or ""
+
+    @property
+    def first_token_counts(self) -> Tensor | None:
+        """How often each code begins a chunk, float32 ``[codebook_size]``, if the file says so."""
+        counts = table(self.contents, "prior_metadata").get(FIRST_TOKEN_COUNTS)
+        if not isinstance(counts, list) or len(counts) != self.vqvae_shape["codebook_size"]:
+            return None
+        if not all(type(n) in (int, float) and 0 <= n < MOST_COUNTED for n in counts):
+            return None
+        return torch.tensor(counts, dtype=torch.float32) if any(counts) else None
+
+    def build_vqvae(self) -> VQVAE:
+        """The VQ-VAE with its weights, in float32 and evaluation mode.
+
+        Raises:
+            ModelFileError: if a weight is not finite.
+        """
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, in vain
+            vqvae = VQVAE(**self.vqvae_shape)
+        vqvae.load_state_dict(_weights(self.path, self.vqvae_state), strict=True)
+        return vqvae.eval().requires_grad_(False)
+
+    def build_prior(self) -> Prior:
+        """The prior with its weights, in float32 and evaluation mode.
+
+        Raises:
+            ModelFileError: if the file has none, or a weight is not finite.
+        """
+        if self.prior_shape is None or self.prior_state is None:
+            raise ModelFileError(no_prior(self.path))
+        with torch.device("meta"):
+            prior = Prior(**self.prior_shape)
+        prior.load_state_dict(_weights(self.path, self.prior_state), strict=True, assign=True)
+        return prior.eval().requires_grad_(False)
+
+
+def no_prior(path: Path) -> str:
+    return (
+        f"{path} has no prior to sample from; train one with "
+        f"'distill-prior train-prior {path} FOLDER', or in the Distill app with "
+        f"'distill train-prior MODEL DATASET'"
+    )
+
+
+def table(contents: dict[str, Any], key: str) -> dict[str, Any]:
+    """A dictionary in a file, empty if there is none."""
+    value = contents.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def shown_text(value: Any) -> str | None:
+    """A text from a file in one line that can be printed, None if it is no text or empty."""
+    return printable(value[:MOST_LETTERS])[:MOST_LETTERS] or None if type(value) is str else None
+
+
+def read_checkpoint(path: str | os.PathLike[str], weights: bool = True) -> Checkpoint:
+    """Read a v2 model file and check that its settings and tensors fit together.
+
+    Args:
+        path: of the file.
+        weights: whether tensors get their numbers; without them no network can be built.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ModelFileError: if the file cannot be used, for whatever reason.
+    """
+    return check_file(read_file(path, weights))
+
+
+def check_file(file: ModelFile) -> Checkpoint:
+    """Check that the settings and tensors of a file fit together.
+
+    Raises:
+        ModelFileError: if it cannot be used.
+    """
+    with refusing(file.path):
+        return _check(file)
+
+
+def _check(file: ModelFile) -> Checkpoint:
+    path, contents = file.path, file.contents
+    version = contents.get("version")
+    if type(version) is int and version == 1:
+        raise ModelFileError(
+            f"{path} is a v1 model, which has no prior; play it with 'distill generate'"
+        )
+    if type(version) is int and version > VERSION:
+        raise ModelFileError(
+            f"{path} has format version {version}, newer than {VERSION}, the newest known; "
+            "update distill-prior-gen"
+        )
+    check_version(contents)
+    vqvae_state = read_state(contents, "model_state_dict")
+    with_prior = contents.get("has_prior") is True or contents.get("prior_state_dict") is not None
+    prior_state = read_state(contents, "prior_state_dict") if with_prior else {}
+    check_memory((*vqvae_state.values(), *prior_state.values()), file.size)
+    spectrogram = read_spectrogram(contents)
+    chunk_samples = read_chunk_samples(contents, spectrogram)
+    vqvae_shape = read_vqvae_shape(contents, vqvae_state)
+    checkpoint = Checkpoint(
+        path, contents, file.sha256, spectrogram, chunk_samples, vqvae_shape, vqvae_state
+    )
+    if not with_prior:
+        return checkpoint
+    chunk_s = chunk_samples / spectrogram.sample_rate
+    prior_shape = read_prior_shape(contents, prior_state, vqvae_shape, checkpoint.grid, chunk_s)
+    return replace(checkpoint, prior_shape=prior_shape, prior_state=prior_state)
+
+
+def _weights(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of the tensors, floats as float32."""
+    weights = {}
+    for name, tensor in state.items():
+        weights[name] = tensor.clone(memory_format=torch.contiguous_format)
+        if tensor.is_floating_point():
+            weights[name] = weights[name].float()
+            if not weights[name].isfinite().all():
+                raise ModelFileError(
+                    f"{path}: the weights {name} are not finite; train the model again with a "
+                    "lower learning rate"
+                )
+    return weights
