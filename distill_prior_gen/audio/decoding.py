@@ -166,7 +166,9 @@ class _Bytes:
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.claimed}[whence]
-        self.position = max(0, start + offset)
+        if start + offset < 0:
+            return -1
+        self.position = start + offset
         return self.position
 
     def readinto(self, buffer: Any) -> int:

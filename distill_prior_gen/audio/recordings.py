@@ -56,9 +56,9 @@ def find_recordings(folder: str | os.PathLike[str]) -> tuple[list[Path], dict[st
     found: list[Path] = []
     left_out: dict[str, str] = {}
     entered: set[tuple[int, int]] = set()
-    pending = [Path()]
-    while pending:
-        place = pending.pop()
+    folders, links = [Path()], list[Path]()
+    while folders or links:  # links last, so that files keep their own path
+        place = folders.pop() if folders else links.pop()
         try:
             status = os.stat(folder / place)
             if (status.st_dev, status.st_ino) in entered:
@@ -78,7 +78,7 @@ def find_recordings(folder: str | os.PathLike[str]) -> tuple[list[Path], dict[st
                 reason = _no_access(error) if reason is None else reason
             else:
                 if stat.S_ISDIR(mode):
-                    pending.append(path)
+                    (links if (folder / path).is_symlink() else folders).append(path)
                     continue
                 if reason is None and not stat.S_ISREG(mode):
                     reason = "is a device or a pipe"
@@ -94,12 +94,12 @@ def _not_by_name(name: str) -> str | None:
     suffix = os.path.splitext(name)[1].lower()
     if suffix[1:] in AUDIO_SUFFIXES:
         return None
-    kind = KINDS.guess_type(printable(name))[0] or ""
-    if kind.startswith(("audio/", "video/")):
-        return f"is in a format that cannot be read ({suffix[1:]}); export it as WAV or FLAC"
-    if kind or suffix[1:] in OTHER_SUFFIXES:
+    kind = KINDS.guess_type(printable(name))[0] or "audio/unknown"
+    if suffix[1:] in OTHER_SUFFIXES or not kind.startswith(("audio/", "video/")):
         return ""
-    return "has no suffix of a sound file, such as .wav"
+    if not suffix:
+        return "has no suffix that tells its format, such as .wav"
+    return f"is in no format that can be read ({suffix}); export it as WAV or FLAC"
 
 
 KINDS = mimetypes.MimeTypes()
@@ -172,7 +172,7 @@ def _read(
     beyond = min(measured.frames, end + rate // 10)
     stream = soxr.ResampleStream(rate, sample_rate, 1) if rate != sample_rate else None
     output = np.empty(math.ceil((beyond - begin) * sample_rate / rate) + 1, np.float32)
-    filled, position, peak, total = 0, 0, 0.0, 0.0
+    filled, position, peak, finite = 0, 0, 0.0, True
     for mono in mix(source, measured):
         peak = max(peak, float(np.abs(mono).max()))
         piece = mono[max(0, begin - position) : max(0, beyond - position)]
@@ -180,14 +180,14 @@ def _read(
         if stream and (len(piece) or position >= beyond):
             piece = stream.resample_chunk(piece, last=position >= beyond)
             stream = None if position >= beyond else stream
-        total += float(np.abs(piece).sum())
+        finite = finite and bool(np.isfinite(piece).all())
         output[filled : filled + len(piece)] = piece[: len(output) - filled]
         filled += len(piece)
     first, last = ((frame - begin) * sample_rate / rate for frame in (start, end))
     samples = output[round(first) : min(filled, round(last))]
     if not len(samples):
         raise RecordingError(source.path, "is too short")
-    if not math.isfinite(total):
+    if not finite:
         raise RecordingError(source.path, "has samples that are too large; export it again")
     return torch.from_numpy(samples), peak
 
