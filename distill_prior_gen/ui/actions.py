@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from reprlib import repr as shortened
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -13,15 +15,19 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from distill_prior_gen.config import LIMITS, ExportConfig
-from distill_prior_gen.paths import free_path
+from distill_prior_gen.messages import in_words
+from distill_prior_gen.paths import free_path, sidecar_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
 from distill_prior_gen.ui.controls import MOST_LETTERS, MOST_TAKES, TOP_K
 from distill_prior_gen.ui.library import DEMO, SUFFIXES, Entry, entry, find_models, loaded_model
 from distill_prior_gen.ui.settings import SETTINGS, to_config, to_page
-from distill_prior_gen.ui.takes import Session, Take
+from distill_prior_gen.ui.takes import Session, Take, names
 
 UPLOAD_BYTES = 512 * 2**20
 """Size of the largest model that may be uploaded."""
+
+LONGEST_MESSAGE = 500
+"""Letters of it that are shown."""
 
 REPORT_S = 0.1
 """Seconds between two updates of the progress bar."""
@@ -76,7 +82,7 @@ class Actions:
         session.uploads[key] = path
         return self.refresh(key, session)
 
-    def chosen(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Audio, gr.Button]:
+    def chosen(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Button]:
         """What to know before playing the chosen model, and whether it can be played."""
         models = self.models(session)
         reason = models[key].reason if key in models else "Choose a model from the list."
@@ -91,7 +97,6 @@ class Actions:
             )
         return (
             gr.Markdown(text or "", visible=text is not None),
-            gr.Audio(visible=reason is None),
             gr.Button(interactive=reason is None),
         )
 
@@ -120,6 +125,8 @@ class Actions:
             raise gr.Error(model.reason)
         stop = self.stops[stop_key] = threading.Event()
         page = dict(zip(SETTINGS, values, strict=True))
+        if isinstance(page["prompt"], dict):  # a file as Gradio describes it
+            page["prompt"] = page["prompt"].get("path")
         reported = 0.0
 
         def report(share: float, text: str) -> None:
@@ -135,7 +142,10 @@ class Actions:
             choose("sampler", config.sampler, samplers())
             choose("vocoder", config.vocoder, vocoders())
             if count not in range(1, MOST_TAKES + 1):
-                raise ValueError(f"takes must be from 1 to {MOST_TAKES}, not {count}")
+                raise ValueError(
+                    f"takes per click (count) must be from 1 to {MOST_TAKES}, not "
+                    f"{shortened(count)}"
+                )
             with self.working:
                 report(0.0, "Loading the model...")
                 loaded = loaded_model(model.path, self.context.device)
@@ -157,10 +167,10 @@ class Actions:
         except _CancelledError:
             gr.Info("Cancelled.")
         except Exception as error:  # of a plugin's sampler or vocoder, too
-            text = str(error) or type(error).__name__
-            if page["prompt"]:
+            text = in_words(error)
+            if isinstance(page["prompt"], str):
                 text = text.replace(page["prompt"], Path(page["prompt"]).name)
-            raise gr.Error(text) from error
+            raise gr.Error(text[:LONGEST_MESSAGE]) from error
         finally:
             # After a cancelled take, the next may have begun already.
             if self.stops.get(stop_key) is stop:
@@ -175,72 +185,84 @@ class Actions:
             raise gr.Error("Choose a take from the list.")
         return session.takes[number]
 
-    def draw(self, number: int | None, session: Session) -> np.ndarray | None:
+    def details(
+        self, number: int | None, narrow: bool, session: Session
+    ) -> tuple[np.ndarray | None, str, gr.File]:
+        """What takes longer to show of a take, or belongs to the one shown before.
+
+        Returns:
+            The picture, and no export.
+        """
         from distill_prior_gen.ui.pictures import draw_take, pixels
 
-        if number not in session.takes:
-            return None
-        take = session.takes[number]
-        if take.picture is None:
-            take.picture = pixels(draw_take(take.result, take.spectrogram, take.grid))
-        return take.picture
+        picture = None
+        if take := session.takes.get(number or 0):
+            picture = pixels(draw_take(take.result, take.spectrogram, take.grid, narrow))
+        return picture, "", gr.File(None, visible=False)
 
     def settings(self, number: Any, session: Session, longer: bool = False) -> list[Any]:
         """Values for the model's control and those of `SETTINGS`."""
         take = self.take(number, session)
         page = to_page(take.result.config)
-        if longer:
-            page["duration"] = _longer(take.result.duration)
+        gone = []
         if page["prompt"] and not Path(page["prompt"]).is_file():
-            gr.Warning(f"{Path(page['prompt']).name} is no longer there.")
+            gone.append(f"{Path(page['prompt']).name} is no longer there.")
             page["prompt"] = None
         known = take.model_key in self.models(session)
         if not known:
-            gr.Warning(f"{take.model.name} is no longer in the list of models.")
+            gone.append(f"{take.model.name} is no longer in the list of models.")
+        if longer and gone:
+            raise gr.Error(f"A longer take cannot be made: {' '.join(gone)}")
+        for text in gone:
+            gr.Warning(text)
+        if longer:
+            page["duration"] = _longer(take.result.duration)
         return [take.model_key if known else gr.skip(), *page.values()]
 
-    def export(
-        self,
-        number: Any,
-        format_: Any,
-        sample_rate: Any,
-        bit_depth: Any,
-        tags: dict[str, str],
-        session: Session,
-    ) -> tuple[list[str], str]:
+    def export(self, number: Any, values: list[Any], session: Session) -> tuple[list[str], str]:
         """Write a take to the output folder.
+
+        Args:
+            values: of the controls of the export, in their order.
 
         Returns:
             Copies of both files for the browser, and what to say.
         """
+        path = self._write(number, values, self.context.output_dir, session)
+        return _for_browser(path), f"Saved as `{path}`"
+
+    def download(self, number: Any, values: list[Any], session: Session) -> list[str]:
+        """Write a take for the browser alone; its file and sidecar."""
+        with TemporaryDirectory() as folder:
+            return _for_browser(self._write(number, values, Path(folder), session))
+
+    def _write(self, number: Any, values: list[Any], folder: Path, session: Session) -> Path:
         from distill_prior_gen.audio.files import write_take
-        from distill_prior_gen.paths import sidecar_path
 
         take = self.take(number, session)
-        printable = {name: "".join(filter(str.isprintable, tags[name])).strip() for name in tags}
-        given = {name: text[:MOST_LETTERS] for name, text in printable.items() if text}
+        format_, sample_rate, bit_depth, *texts = values
+        tags = dict(zip(("title", "artist", "album"), texts, strict=True))
         try:
-            export = ExportConfig(format_, sample_rate, bit_depth)
-            folder = self.context.output_dir
+            given = {name: _tag(name, text) for name, text in tags.items() if text}
+            export = ExportConfig(format_, sample_rate or None, bit_depth or None)
             folder.mkdir(parents=True, exist_ok=True)
             path = free_path(folder, take.model.name, take.result.seed, export)
             write_take(take.result, take.model, path, export, given)
         except (ValueError, OSError) as error:
-            raise gr.Error(str(error)) from error
-        # The page may fetch files from Gradio's own folder only.
-        cache = get_upload_folder()
-        copies = [save_file_to_cache(file, cache) for file in (path, sidecar_path(path))]
-        return copies, f"Saved as `{path}`"
+            raise gr.Error(in_words(error)[:LONGEST_MESSAGE]) from error
+        return path
 
     def show(self, number: int | None, session: Session) -> list[Any]:
         """What the page shows of a take, and the takes there are; see `TakePanel.shown`."""
         takes = session.takes
         if number not in takes:
             number = next(reversed(takes), None)
-        choices = [(take.label, take.number) for take in reversed(takes.values())]
-        listed = gr.Radio(choices=choices, value=number)
+        called = names(takes.values())
+        listed = gr.Radio([(called[each], each) for each in reversed(takes)], value=number)
+        removed = f"Bring back take {session.removed[-1].number}" if session.removed else ""
+        undo = gr.Button(removed, visible=bool(removed))
         if number is None:
-            return [None, "", "", gr.skip(), listed, gr.Column(visible=False)]
+            return [None, "", "", gr.skip(), listed, gr.Column(visible=False), undo, False]
         take = takes[number]
         # Gradio would convert floats too, but scale them to full level.
         samples = (take.result.audio * 32767).astype("int16")
@@ -255,11 +277,29 @@ class Actions:
             gr.Button(label, interactive=can_be_longer),
             listed,
             gr.Column(visible=True),
+            undo,
+            take.result.config.loop,
         ]
 
     def remove(self, number: Any, session: Session) -> list[Any]:
-        del session.takes[self.take(number, session).number]
+        session.remove(self.take(number, session).number)
         return self.show(None, session)
+
+    def undo(self, session: Session) -> list[Any]:
+        """Bring back the take that was removed last."""
+        return self.show(session.bring_back(), session)
+
+
+def _tag(name: str, text: Any) -> str:
+    if not isinstance(text, str):
+        raise ValueError(f"{name} must be text, not {shortened(text)}")
+    return "".join(filter(str.isprintable, text)).strip()[:MOST_LETTERS]
+
+
+def _for_browser(path: Path) -> list[str]:
+    """Copies of a take and its sidecar in Gradio's folder, the only one that pages may read."""
+    cache = get_upload_folder()
+    return [save_file_to_cache(file, cache) for file in (path, sidecar_path(path))]
 
 
 def _longer(duration: float) -> float:

@@ -30,12 +30,21 @@ TOP_K = "How many sounds it may choose among at each step. 0 is all of them."
 
 START = "Start from a sound"
 
+COPY = "Copy command"
+
+KEYS = '<span class="keys">Ctrl+Enter generates, wherever you are in this tab.</span>'
+IDLE = f'<div class="idle">{KEYS}</div>'
+FAULT = '<div class="idle fault" role="alert">{}</div>'
+MADE = f'<div class="idle"><a href="#distill-prior-player">Listen to take {{}}</a> {KEYS}</div>'
+"""What is said while nothing is made."""
+
 
 @dataclass(frozen=True)
 class SettingsPanel:
     """What a take is made with.
 
     Attributes:
+        message: about the chosen model.
         settings: the controls of `SETTINGS`, in that order.
         beginning: the accordion of the sound to start from.
         count: takes of one click.
@@ -44,12 +53,11 @@ class SettingsPanel:
     model: gr.Dropdown
     refresh: gr.Button
     upload: gr.UploadButton
+    message: gr.Markdown
     settings: dict[str, Any]
     randomize: gr.Button
     beginning: gr.Accordion
     count: gr.Slider
-    generate: gr.Button
-    cancel: gr.Button
 
 
 @dataclass(frozen=True)
@@ -57,27 +65,48 @@ class TakePanel:
     """The take that is shown, and those of the session.
 
     Attributes:
-        message: about the chosen model.
+        repeat: whether the player begins again at the end.
+        undo: brings back the take that was removed last.
+        downloads: files on their way to the browser, which nobody sees.
         everything: what is hidden as long as there is no take.
+        narrow: whether the window is; the page itself sets it.
     """
 
-    message: gr.Markdown
     player: gr.Audio
+    repeat: gr.Checkbox
+    undo: gr.Button
     everything: gr.Column
-    words: gr.Markdown
-    picture: gr.Image
-    command: gr.Textbox
-    copy: gr.Button
     chosen: gr.Radio
     restore: gr.Button
     longer: gr.Button
+    download: gr.Button
+    downloads: gr.File
     remove: gr.Button
+    words: gr.Markdown
+    picture: gr.Image
+    narrow: gr.Checkbox
+    command: gr.Textbox
+    copy: gr.Button
     export: ExportPanel
 
     @property
     def shown(self) -> list[Any]:
         """What `Actions.show` gives values for."""
-        return [self.player, self.words, self.command, self.longer, self.chosen, self.everything]
+        return [
+            self.player,
+            self.words,
+            self.command,
+            self.longer,
+            self.chosen,
+            self.everything,
+            self.undo,
+            self.repeat,
+        ]
+
+    @property
+    def details(self) -> list[Any]:
+        """What `Actions.details` gives values for."""
+        return [self.picture, self.export.saved, self.export.files]
 
 
 @dataclass(frozen=True)
@@ -94,6 +123,19 @@ class ExportPanel:
     files: gr.File
 
 
+@dataclass(frozen=True)
+class Bar:
+    """What is always in sight.
+
+    Attributes:
+        status: where progress is shown.
+    """
+
+    status: gr.HTML
+    generate: gr.Button
+    cancel: gr.Button
+
+
 def settings_panel(models: dict[str, Any]) -> SettingsPanel:
     """Build the controls that a take is made with.
 
@@ -107,11 +149,12 @@ def settings_panel(models: dict[str, Any]) -> SettingsPanel:
         upload = gr.UploadButton(
             "Upload a model", file_types=list(SUFFIXES), size="sm", min_width=80
         )
+    message = gr.Markdown(visible=False)
     settings |= _sliders()
     with gr.Row():
         settings["seed"] = gr.Textbox(
             label="Seed",
-            info="The same seed makes the same take. Empty: a new one each time.",
+            info="The same seed makes the same take. Empty: a new one each time. Enter generates.",
             scale=3,
             min_width=160,
         )
@@ -129,13 +172,19 @@ def settings_panel(models: dict[str, Any]) -> SettingsPanel:
             label="Takes per click",
             info="All are made together, each with a seed of its own.",
         )
-    with gr.Row():
-        generate = gr.Button("Generate", variant="primary", scale=3)
-        cancel = gr.Button("Cancel", scale=1, min_width=90)
     in_order = {name: settings[name] for name in SETTINGS}
-    return SettingsPanel(
-        model, refresh, upload, in_order, randomize, beginning, count, generate, cancel
-    )
+    return SettingsPanel(model, refresh, upload, message, in_order, randomize, beginning, count)
+
+
+def bar() -> Bar:
+    """Build what is always in sight."""
+    with gr.Row(elem_id="distill-prior-bar"):
+        generate = gr.Button(
+            "Generate", variant="primary", min_width=160, elem_id="distill-prior-generate"
+        )
+        cancel = gr.Button("Cancel", min_width=90, elem_id="distill-prior-cancel")
+        status = gr.HTML(IDLE, elem_id="distill-prior-status")
+    return Bar(status, generate, cancel)
 
 
 def _slider(field: str, step: float, label: str, info: str) -> gr.Slider:
@@ -264,26 +313,49 @@ def _methods() -> dict[str, Any]:
 
 def take_panel() -> TakePanel:
     """Build the player and what belongs to the take in it."""
-    message = gr.Markdown(visible=False)
-    player = gr.Audio(label="Take", interactive=False)
+    player = gr.Audio(
+        label="Take",
+        interactive=False,
+        elem_id="distill-prior-player",
+        waveform_options=gr.WaveformOptions(show_recording_waveform=False),
+    )
+    undo = gr.Button("Undo", size="sm", visible=False)
     with gr.Column(visible=False) as everything:
-        words = gr.Markdown()
-        picture = gr.Image(label="Spectrum and codes", interactive=False, format="png")
-        with gr.Row():
-            command = gr.Textbox(
-                label="The same on the command line", interactive=False, max_lines=4, scale=4
-            )
-            copy = gr.Button("Copy command", size="sm", scale=1, min_width=120)
-        chosen = gr.Radio(choices=[], label="Takes of this session", type="value")
+        repeat = gr.Checkbox(label="Repeat", container=False)
+        chosen = gr.Radio(
+            choices=[],
+            label="Takes of this session",
+            info="One that you choose plays from where you are.",
+            elem_id="distill-prior-takes",
+        )
         with gr.Row():
             restore = gr.Button("Use its settings", size="sm", min_width=110)
             longer = gr.Button("Same seed, longer", size="sm", min_width=110)
+            download = gr.Button("Download", size="sm", min_width=80)
             remove = gr.Button("Remove", size="sm", min_width=80)
+        downloads = gr.File(file_count="multiple", visible=False)
+        words = gr.Markdown()
+        picture = gr.Image(
+            label="Spectrum and codes",
+            interactive=False,
+            format="png",
+            elem_id="distill-prior-picture",
+        )
+        narrow = gr.Checkbox(visible=False)
+        with gr.Row():
+            command = gr.Textbox(
+                label="The same on the command line",
+                interactive=False,
+                max_lines=4,
+                scale=4,
+                elem_id="distill-prior-command",
+            )
+            copy = gr.Button(COPY, size="sm", scale=1, min_width=120)
         with gr.Accordion("Export", open=False):
             export = _export_panel()
     return TakePanel(
-        message, player, everything, words, picture, command, copy, chosen, restore, longer,
-        remove, export,
+        player, repeat, undo, everything, chosen, restore, longer, download, downloads, remove,
+        words, picture, narrow, command, copy, export,
     )  # fmt: skip
 
 

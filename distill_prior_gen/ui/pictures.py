@@ -25,7 +25,10 @@ HERTZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
 def draw_take(
-    result: GenerationResult, spectrogram: SpectrogramSettings, grid: tuple[int, int]
+    result: GenerationResult,
+    spectrogram: SpectrogramSettings,
+    grid: tuple[int, int],
+    narrow: bool = False,
 ) -> Figure:
     """The mel spectrogram of a take over time, and below it its codes, a panel a level.
 
@@ -35,11 +38,13 @@ def draw_take(
         result: the take.
         spectrogram: settings of its model.
         grid: rows and columns of a chunk's code map.
+        narrow: draw it for the window of a phone, with larger letters.
     """
     levels = result.codes.shape[-1]
     # The page puts a label and buttons over the upper edge.
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.92))
-    figure = Figure(figsize=(9, 3.6 + 0.8 * levels), dpi=110, layout=layout)
+    width, dpi = (4.2, 220) if narrow else (9, 110)
+    figure = Figure(figsize=(width, 3.6 + 0.8 * levels), dpi=dpi, layout=layout)
     figure.patch.set_alpha(0)
     mel, *panels = figure.subplots(1 + levels, 1, sharex=True, height_ratios=[3.6, *[0.8] * levels])
     _draw_mel(figure, mel, result, spectrogram)
@@ -66,7 +71,10 @@ def pixels(figure: Figure) -> np.ndarray:
 def _draw_mel(
     figure: Figure, axes: Axes, result: GenerationResult, spectrogram: SpectrogramSettings
 ) -> None:
-    power = spectrogram.log_mel(torch.from_numpy(result.audio)).expm1().numpy()
+    # A window reaches half its length to either side, where a short take has nothing.
+    missing = max(0, spectrogram.n_fft // 2 + 1 - len(result.audio))
+    audio = torch.from_numpy(np.pad(result.audio, (0, missing)))
+    power = spectrogram.log_mel(audio).expm1().numpy()
     level = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
     picture = axes.imshow(
         level,

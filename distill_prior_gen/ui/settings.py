@@ -49,6 +49,9 @@ STARTS = {
 }
 """What may be done with a sound to start from, and its labels."""
 
+MOST_DIGITS = 20
+"""Of a seed."""
+
 VARY = 0.3
 """How much of a sound is new at first."""
 
@@ -61,11 +64,13 @@ def to_config(page: Mapping[str, Any]) -> GenerationConfig:
     """
     config = {name: _whole(page[name]) for name in SETTINGS if name not in (*LEVELS, "start")}
     for field in ("temperature", "top_p", "top_k"):
+        if isinstance(config[field], list):
+            raise ValueError(f"{field} must be a number, not {shortened(config[field])}")
         config[field] = _numbers(f"{field}_by_level", page) or config[field]
     config["temperature_end"] = _numbers("temperature_end", page) or None
-    seed = str(page["seed"] or "").strip()
-    if seed and not seed.isdecimal():
-        raise ValueError(f"seed must be a whole number or empty, not {seed!r}")
+    seed = "" if page["seed"] is None else str(page["seed"]).strip()
+    if seed and not (seed.isdecimal() and len(seed) <= MOST_DIGITS):
+        raise ValueError(f"seed must be a whole number or empty, not {shortened(seed)}")
     config["seed"] = int(seed) if seed else None
     return GenerationConfig(**config | _beginning(page))
 
@@ -90,7 +95,9 @@ def to_page(config: GenerationConfig) -> dict[str, Any]:
 def written(value: object) -> str:
     """A setting as the command line takes it."""
     values = value if isinstance(value, tuple) else (value,)
-    return ",".join(str(one).removesuffix(".0") for one in values)
+    return ",".join(
+        str(one).removesuffix(".0") if isinstance(one, float) else str(one) for one in values
+    )
 
 
 def _text(value: object) -> str:
@@ -104,7 +111,7 @@ def _whole(value: Any) -> Any:
 
 def _numbers(name: str, page: Mapping[str, Any]) -> tuple[float, ...]:
     """What stands in a control for text, none if it is empty."""
-    text = str(page[name] or "").strip()
+    text = "" if page[name] is None else str(page[name]).strip()
     try:
         return tuple(_whole(float(part)) for part in text.split(",")) if text else ()
     except ValueError as error:
@@ -119,7 +126,7 @@ def _beginning(page: Mapping[str, Any]) -> dict[str, Any]:
     prompt, start = page["prompt"], page["start"]
     if not prompt:
         return {"prompt": None, "vary": None}
-    if start not in STARTS:
+    if not isinstance(start, str) or start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, not {shortened(start)}")
     if not Path(prompt).is_file():
         raise ValueError(f"{Path(prompt).name} is no longer there; choose the sound again")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,22 @@ import gradio as gr
 from distill_prior_gen.plugins import TabContext
 from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.controls import (
+    COPY,
+    FAULT,
+    MADE,
     START,
+    Bar,
     SettingsPanel,
     TakePanel,
+    bar,
     bit_depth,
     settings_panel,
     take_panel,
 )
 from distill_prior_gen.ui.settings import SETTINGS
 from distill_prior_gen.ui.takes import Session
+
+HERE = Path(__file__).parent
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
 """For events that are over at once, and are no endpoints."""
@@ -32,26 +40,33 @@ def build_tab(context: TabContext) -> None:
     """Build the tab's components and events into the Blocks that are open."""
     actions = Actions(context)
     session = gr.State(Session())
-    with gr.Row():
-        with gr.Column(scale=2, min_width=340):
-            settings = settings_panel(actions.listed(None, Session()))
-        with gr.Column(scale=3, min_width=380):
-            take = take_panel()
-    _connect_models(actions, session, settings, take)
+    with gr.Column(elem_id="distill-prior"):
+        # The Distill app has its own style, so the tab brings what it needs.
+        style = (HERE / "tab.css").read_text(encoding="utf-8")
+        gr.HTML(f"<style>{style}</style>", elem_id="distill-prior-style")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=340):
+                settings = settings_panel(actions.listed(None, Session()))
+            with gr.Column(scale=3, min_width=340):
+                take = take_panel()
+        below = bar()
+    # Without triggers: when the page is loaded.
+    gr.on(None, None, js=(HERE / "tab.js").read_text(encoding="utf-8"))
+    _connect_models(actions, session, settings, below)
     _connect_settings(settings)
-    _connect_generation(actions, session, settings, take)
+    _connect_generation(actions, session, settings, take, below)
     _connect_takes(actions, session, settings, take)
     _connect_export(actions, session, take)
 
 
 def _connect_models(
-    actions: Actions, session: gr.State, settings: SettingsPanel, take: TakePanel
+    actions: Actions, session: gr.State, settings: SettingsPanel, below: Bar
 ) -> None:
     model, top_k = settings.model, settings.settings["top_k"]
     about_model = {
         "fn": actions.chosen,
         "inputs": [model, session],
-        "outputs": [take.message, take.player, settings.generate],
+        "outputs": [settings.message, below.generate],
         **QUIET,
     }
     about_top_k = {
@@ -72,7 +87,6 @@ def _connect_models(
         "outputs": model,
         "api_name": "upload_prior_model",
     }
-    # Without triggers: when the page is loaded.
     loaded = gr.on(None, **listing)
     refreshed = settings.refresh.click(**listing)
     for listed in (loaded, refreshed, settings.upload.upload(**uploading)):
@@ -94,12 +108,20 @@ def _connect_settings(settings: SettingsPanel) -> None:
 
 
 def _connect_generation(
-    actions: Actions, session: gr.State, settings: SettingsPanel, take: TakePanel
+    actions: Actions, session: gr.State, settings: SettingsPanel, take: TakePanel, below: Bar
 ) -> None:
     def make(*given: Any) -> list[Any]:
         key, *values, count, session, request, progress = given
-        actions.make(key, values, count, session, request.session_hash, progress)
-        return actions.show(None, session)
+        try:
+            actions.make(key, values, count, session, request.session_hash, progress)
+        except gr.Error as error:
+            session.fault = error.message
+            error.visible = False  # since the bar says it
+            raise
+        return [*actions.show(None, session), MADE.format(session.made)]
+
+    def fault(session: Session) -> str:
+        return FAULT.format(escape(session.fault))
 
     def stop(session: Session, request: gr.Request) -> list[Any]:
         actions.stop(request.session_hash)
@@ -110,13 +132,15 @@ def _connect_generation(
     making: dict[str, Any] = {
         "fn": make,
         "inputs": [*controls, settings.count, session],
-        "outputs": take.shown,
-        "show_progress_on": take.player,
+        "outputs": [*take.shown, below.status],
+        "preprocess": False,  # Gradio's refusals do not name the control
+        "show_progress_on": below.status,
         "concurrency_id": "distill-prior",
         "concurrency_limit": 1,
     }
-    drawing = _drawing(actions, session, take)
-    made = settings.generate.click(**making, api_name="generate_prior_take")
+    details = _details(actions, session, take)
+    seed = settings.settings["seed"]
+    made = gr.on([below.generate.click, seed.submit], **making, api_name="generate_prior_take")
     lengthened = take.longer.click(
         lambda number, session: actions.settings(number, session, longer=True),
         [take.chosen, session],
@@ -124,11 +148,12 @@ def _connect_generation(
         **QUIET,
     )
     made_longer = lengthened.success(**making, api_name=False)
-    made.success(**drawing)
-    made_longer.success(**drawing)
-    settings.cancel.click(
+    for event in (made, made_longer):
+        event.success(**details)
+        event.failure(fault, session, below.status, **QUIET)
+    below.cancel.click(
         stop, session, take.shown, queue=False, cancels=[made, made_longer], **QUIET
-    ).then(**drawing)
+    ).then(**details)
 
 
 def _name_parameters(make: Any) -> None:
@@ -140,11 +165,15 @@ def _name_parameters(make: Any) -> None:
     make.__annotations__ = {"request": gr.Request}
 
 
-def _drawing(actions: Actions, session: gr.State, take: TakePanel) -> dict[str, Any]:
+def _details(actions: Actions, session: gr.State, take: TakePanel) -> dict[str, Any]:
+    """The event that follows whenever another take is shown."""
+    narrow = "(number) => [number, window.matchMedia('(max-width: 640px)').matches, null]"
     return {
-        "fn": actions.draw,
-        "inputs": [take.chosen, session],
-        "outputs": take.picture,
+        "fn": actions.details,
+        "inputs": [take.chosen, take.narrow, session],
+        "outputs": take.details,
+        "js": narrow,
+        "show_progress_on": take.picture,
         "api_name": False,
     }
 
@@ -152,45 +181,60 @@ def _drawing(actions: Actions, session: gr.State, take: TakePanel) -> dict[str, 
 def _connect_takes(
     actions: Actions, session: gr.State, settings: SettingsPanel, take: TakePanel
 ) -> None:
-    drawing = _drawing(actions, session, take)
+    details = _details(actions, session, take)
     which = [take.chosen, session]
-    take.chosen.input(actions.show, which, take.shown, **QUIET).then(**drawing)
+    take.chosen.input(actions.show, which, take.shown, **QUIET).then(**details)
     take.restore.click(
         actions.settings, which, [settings.model, *settings.settings.values()], **QUIET
     )
-    take.remove.click(actions.remove, which, take.shown, **QUIET).then(**drawing)
-    take.copy.click(
-        None, take.command, None, js="(text) => { navigator.clipboard.writeText(text); }"
-    )
+    take.remove.click(actions.remove, which, take.shown, **QUIET).then(**details)
+    take.undo.click(actions.undo, session, take.shown, **QUIET).then(**details)
+    take.repeat.change(None, take.repeat, None, js="(repeat) => window.distillPrior.repeat(repeat)")
+    later = f"() => new Promise((end) => setTimeout(() => end('{COPY}'), 2000))"
+    for js in ("(text) => window.distillPrior.copy(text)", later):
+        take.copy.click(None, take.command, take.copy, js=js)
 
 
 def _connect_export(actions: Actions, session: gr.State, take: TakePanel) -> None:
     def export_take(
         number: Any,
-        format_: str,
-        rate: int,
-        depth: int | None,
-        title: str,
-        artist: str,
-        album: str,
+        format_: Any,
+        rate: Any,
+        depth: Any,
+        title: Any,
+        artist: Any,
+        album: Any,
         session: Session,
     ) -> tuple[gr.File, str]:
-        tags = {"title": title, "artist": artist, "album": album}
-        copies, text = actions.export(number, format_, rate or None, depth or None, tags, session)
+        values = [format_, rate, depth, title, artist, album]
+        copies, text = actions.export(number, values, session)
         return gr.File(copies, visible=True), text
+
+    def download_take(number: Any, *values_and_session: Any) -> list[str]:
+        *values, session = values_and_session
+        return actions.download(number, values, session)
 
     export = take.export
     format_, _, depth, *_ = export.values
     format_.change(bit_depth, format_, depth, **QUIET)
+    limits: dict[str, Any] = {"concurrency_id": "distill-prior-export", "concurrency_limit": 1}
     export.button.click(
         export_take,
         [take.chosen, *export.values, session],
         [export.files, export.saved],
-        concurrency_id="distill-prior-export",
-        concurrency_limit=1,
+        preprocess=False,
         show_progress_on=export.saved,
         api_name="export_prior_take",
+        **limits,
     )
+    take.download.click(
+        download_take,
+        [take.chosen, *export.values, session],
+        take.downloads,
+        preprocess=False,
+        **limits,
+        **QUIET,
+    ).success(None, take.downloads, None, js="(files) => window.distillPrior.download(files)")
 
 
 def _about_prompt(prompt: str | None) -> gr.Accordion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -47,15 +48,20 @@ class Take:
     seconds: float
     picture: np.ndarray | None = None
 
-    @property
-    def label(self) -> str:
-        seconds = round(self.result.duration, 2)
-        return f"{self.number}: {self.model.name}, {seconds:g} s, seed {self.result.seed}"
-
     def in_words(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
-        config, duration = self.result.config, self.result.duration
-        settings = [f"Temperature {written(config.temperature)}"]
+        duration = self.result.duration
+        settings = ", ".join(self.settings())
+        return (
+            f"**Seed {self.result.seed}**, {round(duration, 2):g} s of sound in "
+            f"{self.seconds:.1f} s ({duration / self.seconds:.1f} times real time)  \n"
+            f"{settings[0].upper()}{settings[1:]}"
+        )
+
+    def settings(self) -> list[str]:
+        """The settings but the seed and the duration, a phrase each, as Markdown."""
+        config = self.result.config
+        settings = [f"temperature {written(config.temperature)}"]
         if config.temperature_end is not None:
             settings[0] += f" to {written(config.temperature_end)}"
         for field_, off in (("top_p", (0, 1)), ("top_k", (0,)), ("min_p", (0,))):
@@ -79,11 +85,7 @@ class Take:
         if config.loop:
             settings.append("loop")
         settings.append(f"{config.vocoder} ({config.quality})")
-        return (
-            f"**Seed {config.seed}**, {round(duration, 2):g} s of sound in {self.seconds:.1f} s "
-            f"({duration / self.seconds:.1f} times real time)  \n"
-            f"{', '.join(settings)}"
-        )
+        return settings
 
     def command(self) -> str:
         """What makes the same take on the command line."""
@@ -104,16 +106,50 @@ class Take:
         return shlex.join(words)
 
 
+def names(takes: Collection[Take]) -> dict[int, str]:
+    """What to call takes: the number, the seed, and the settings that not all of them have."""
+    traits = {
+        take.number: [take.model.name, f"{round(take.result.duration, 2):g} s", *take.settings()]
+        for take in takes
+    }
+    shared = set.intersection(*map(set, traits.values())) if traits else set()
+    return {
+        take.number: ", ".join(
+            [
+                f"{take.number}: seed {take.result.seed}",
+                *(trait.replace("`", "") for trait in traits[take.number] if trait not in shared),
+            ]
+        )
+        for take in takes
+    }
+
+
 @dataclass
 class Session:
     """What one browser session has uploaded and made."""
 
     uploads: dict[str, Path] = field(default_factory=dict)
     takes: dict[int, Take] = field(default_factory=dict)
+    removed: list[Take] = field(default_factory=list)
     made: int = 0
+    fault: str = ""
 
     def add(self, take: Take) -> None:
+        """Keep a take; those removed go first where there are too many, then the oldest."""
         self.made = take.number
         self.takes[take.number] = take
+        while self.removed and len(self.removed) + len(self.takes) > KEPT:
+            del self.removed[0]
         for oldest in list(self.takes)[:-KEPT]:
             del self.takes[oldest]
+
+    def remove(self, number: int) -> None:
+        self.removed.append(self.takes.pop(number))
+
+    def bring_back(self) -> int | None:
+        """Put back the take that was removed last, and give its number."""
+        if not self.removed:
+            return None
+        take = self.removed.pop()
+        self.takes = dict(sorted({**self.takes, take.number: take}.items()))
+        return take.number

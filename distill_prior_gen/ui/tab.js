@@ -1,0 +1,66 @@
+// Run once, when the page has loaded: what the Prior tab does without the server.
+() => {
+  if (window.distillPrior) return;
+  const find = (selector) => document.querySelector(`#distill-prior-${selector}`);
+
+  document.addEventListener("keydown", (event) => {
+    const button = find("generate");
+    const visible = button && button.offsetParent;
+    if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !visible) return;
+    event.preventDefault();
+    event.stopPropagation();
+    button.click();
+  }, true);
+
+  // An error has been read when something is changed after it.
+  document.addEventListener("input", (event) => {
+    if (event.target.closest("#distill-prior")) find("status .fault")?.classList.add("read");
+  }, true);
+
+  // A take that is chosen plays from where the one before it was.
+  let place = null;
+  let repeating = false;
+  document.addEventListener("change", (event) => {
+    if (event.target.closest("#distill-prior-takes")) place ??= find("player audio").currentTime;
+  }, true);
+  document.addEventListener("loadedmetadata", (event) => {
+    const audio = event.target;
+    if (audio !== find("player audio")) return;
+    audio.controlsList = "nodownload";
+    audio.loop = repeating;
+    if (place === null) return;
+    audio.currentTime = place < audio.duration ? place : 0;
+    place = null;
+    audio.play();
+  }, true);
+
+  const repeat = (wanted) => {
+    repeating = wanted;
+    const audio = find("player audio");
+    if (audio) audio.loop = wanted;
+  };
+
+  // Over plain http there is no clipboard, only the command to copy what is selected.
+  const copy = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return "Copied";
+    } catch {
+      const box = find("command textarea");
+      box.focus();
+      box.select();
+      return document.execCommand("copy") ? "Copied" : "Now press Ctrl+C";
+    }
+  };
+
+  const download = (files) => {
+    for (const file of files) {
+      const link = document.createElement("a");
+      link.href = file.url;
+      link.download = file.orig_name;
+      link.click();
+    }
+  };
+
+  window.distillPrior = { copy, download, repeat };
+}
