@@ -218,7 +218,7 @@ def test_progress_is_counted_in_chunks_and_cancel_stops_it(alone, new_page):
     set_number(page, "Takes per click", 2)
     generate(page)
     expect(page.get_by_text("1 s of sound in").first).to_be_visible()
-    expect(page.get_by_role("radio", name=re.compile("^[2-9]: .*, 1 s"))).to_have_count(2)
+    expect(page.get_by_role("radio", name=re.compile("^[2-9]: .*, slow"))).to_have_count(2)
 
 
 def test_a_take_is_played_again_with_its_settings_and_longer(alone, new_page):
@@ -270,14 +270,14 @@ def test_a_take_starts_from_a_sound_and_its_settings_come_back(both, new_page, r
     expect(page.get_by_label("number input for How much is new")).to_have_count(0)
     generate(page)
     wait_for_take(page, 1)
-    expect(page.get_by_text("continues bell.wav")).to_be_visible()
+    expect(page.get_by_text("continues bell.wav").first).to_be_visible()
     expect_samples(page, 16_000)
 
     page.get_by_label("Vary it").check()
     set_number(page, "How much is new", 0.6)
     generate(page)
     wait_for_take(page, 2)
-    expect(page.get_by_text("60% of bell.wav new")).to_be_visible()
+    expect(page.get_by_text("60% of bell.wav new").first).to_be_visible()
     expect_samples(page, 3_200)
     expect(page.get_by_role("button", name="Same seed, longer")).to_be_disabled()
     command = page.get_by_label("The same on the command line").input_value()
@@ -293,7 +293,7 @@ def test_a_take_starts_from_a_sound_and_its_settings_come_back(both, new_page, r
     expect(page.get_by_label("number input for How much is new")).to_have_count(0)
     page.get_by_role("button", name="Same seed, longer (4 s)").click()
     wait_for_take(page, 3)
-    expect(page.get_by_text("continues bell.wav")).to_be_visible()
+    expect(page.get_by_text("continues bell.wav").first).to_be_visible()
     expect_samples(page, 32_000)
 
     page.get_by_role("radio", name=re.compile("^2: ")).check()
@@ -442,7 +442,7 @@ def test_two_browsers_do_not_see_each_others_takes_and_wait_in_line(alone, new_p
     first.get_by_role("button", name="Cancel").click()
     wait_for_take(second, 1)
     expect(second.get_by_role("radio", name=re.compile(r"^\d: "))).to_have_count(1)
-    expect(first.get_by_role("radio", name=re.compile(", 1 s,"))).to_have_count(0)
+    expect(first.get_by_role("radio", name=re.compile(r"^\d: "))).to_have_count(0)
 
 
 def test_the_keyboard_reaches_every_control(alone, new_page):

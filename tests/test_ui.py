@@ -262,7 +262,7 @@ def test_what_is_wrong_is_said_in_the_words_of_the_page(client, recording, value
 
 def test_a_sound_that_cannot_be_used_is_named_without_its_folder(client, tmp_path):
     (tmp_path / "notes.wav").write_text("la la la")
-    with pytest.raises(AppError, match=r"^prompt notes\.wav cannot be read"):
+    with pytest.raises(AppError, match=r"^notes\.wav cannot be read"):
         make(client, prompt=tmp_path / "notes.wav")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 8000)
     with pytest.raises(AppError, match=r"^prompt empty\.wav is empty; choose"):

@@ -243,7 +243,8 @@ class Actions:
         format_, sample_rate, bit_depth, *texts = values
         tags = dict(zip(("title", "artist", "album"), texts, strict=True))
         try:
-            given = {name: _tag(name, text) for name, text in tags.items() if text}
+            cleaned = {name: _tag(name, text) for name, text in tags.items()}
+            given = {name: text for name, text in cleaned.items() if text}
             export = ExportConfig(format_, sample_rate or None, bit_depth or None)
             folder.mkdir(parents=True, exist_ok=True)
             path = free_path(folder, take.model.name, take.result.seed, export)
@@ -291,9 +292,9 @@ class Actions:
 
 
 def _tag(name: str, text: Any) -> str:
-    if not isinstance(text, str):
+    if not isinstance(text, str | None):
         raise ValueError(f"{name} must be text, not {shortened(text)}")
-    return "".join(filter(str.isprintable, text)).strip()[:MOST_LETTERS]
+    return "".join(filter(str.isprintable, text or "")).strip()[:MOST_LETTERS]
 
 
 def _for_browser(path: Path) -> list[str]:
