@@ -28,7 +28,6 @@ from distill_prior_gen import (
 from distill_prior_gen.checkpoint import (
     ModelFileError,
     read_checkpoint,
-    read_contents,
     replace_prior,
 )
 from distill_prior_gen.cli import cli
@@ -352,7 +351,7 @@ def test_takes_have_the_pitches_of_the_recordings(trained, folder):
 
 
 def test_the_file_says_how_it_was_trained(trained, vqvae, prior):
-    contents = read_contents(trained)
+    contents = read_checkpoint(trained).contents
     assert contents["codebook_health_snapshot"] == vqvae.health
     assert contents["loss_curve_history"]["val_losses"] == vqvae.fit.val_losses
     assert contents["vqvae_config"]["decay"] == VQVAE.decay
@@ -453,7 +452,7 @@ def test_train_then_train_prior_then_sample(run, folder, tmp_path):
     result = run("train-prior", "m.distill", folder, *TINY_PRIOR, "--epochs", 1, "--force")
     assert result.exit_code == 0, result.output
     assert result.stdout == "m.distill\n"
-    assert read_contents("m.distill")["prior_metadata"]["epochs_trained"] == 1
+    assert read_checkpoint("m.distill").contents["prior_metadata"]["epochs_trained"] == 1
 
     assert run("sample", "m.distill", "-o", "take.wav", "-d", 1).exit_code == 0
     assert soundfile.info("take.wav").frames == 48_000
