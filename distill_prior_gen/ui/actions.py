@@ -19,7 +19,15 @@ from distill_prior_gen.messages import in_words
 from distill_prior_gen.paths import free_path, sidecar_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
 from distill_prior_gen.ui.controls import MOST_LETTERS, MOST_TAKES, TOP_K
-from distill_prior_gen.ui.library import DEMO, SUFFIXES, Entry, entry, find_models, loaded_model
+from distill_prior_gen.ui.library import (
+    SUFFIXES,
+    Entry,
+    any_models,
+    entry,
+    find_model,
+    find_models,
+    loaded_model,
+)
 from distill_prior_gen.ui.settings import SETTINGS, to_config, to_page
 from distill_prior_gen.ui.takes import Session, Take, names
 
@@ -45,19 +53,21 @@ class Actions:
         self.working = threading.Lock()
         self.stops: dict[str | None, threading.Event] = {}
 
-    def models(self, session: Session) -> dict[str, Entry]:
-        return find_models(self.context.models_dirs, session.uploads)
+    def find(self, key: Any, session: Session) -> Entry | None:
+        """The model behind an identifier from the page, if there is one."""
+        if not isinstance(key, str):
+            return None
+        return find_model(key, self.context.models_dirs, session.uploads)
 
     def model(self, key: Any, session: Session) -> Entry:
-        """The model behind an identifier from the page."""
-        found = self.models(session).get(key) if isinstance(key, str) else None
+        found = self.find(key, session)
         if found is None:
             raise gr.Error("Choose a model from the list.")
         return found
 
     def listed(self, key: Any, session: Session) -> dict[str, Any]:
         """Choices and value of the list as it is now; `key` stays if it is still there."""
-        models = self.models(session)
+        models = find_models(self.context.models_dirs, session.uploads)
         selected = self.context.selected()
         if key not in models:
             playable = (name for name, model in models.items() if model.reason is None)
@@ -84,10 +94,10 @@ class Actions:
 
     def chosen(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Button]:
         """What to know before playing the chosen model, and whether it can be played."""
-        models = self.models(session)
-        reason = models[key].reason if key in models else "Choose a model from the list."
+        found = self.find(key, session)
+        reason = found.reason if found else "Choose a model from the list."
         text = reason
-        if list(models) == [DEMO]:
+        if not session.uploads and not any_models(self.context.models_dirs):
             folders = ", ".join(f"`{folder}`" for folder in self.context.models_dirs)
             text = (
                 f"Only the demo model is here. **No models in {folders}.** Make one of your own "
@@ -102,7 +112,7 @@ class Actions:
 
     def about_top_k(self, top_k: float, key: str | None, session: Session) -> gr.Slider:
         """The slider with a note where the model's codebook makes its value meaningless."""
-        model = self.models(session).get(key or "")
+        model = self.find(key, session)
         size = model.codebook_size if model else None
         if size is None or top_k < size:
             return gr.Slider(info=TOP_K)
@@ -208,7 +218,7 @@ class Actions:
         if page["prompt"] and not Path(page["prompt"]).is_file():
             gone.append(f"{Path(page['prompt']).name} is no longer there.")
             page["prompt"] = None
-        known = take.model_key in self.models(session)
+        known = self.find(take.model_key, session) is not None
         if not known:
             gone.append(f"{take.model.name} is no longer in the list of models.")
         if longer and gone:
