@@ -1,5 +1,7 @@
 """Takes that start from a recording, and loops."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -102,6 +104,18 @@ def test_a_quiet_prompt_is_as_good_as_a_loud_one(model, record):
     assert takes[0].codes.equal(takes[1].codes)
 
 
+def test_a_prompt_is_as_loud_as_the_end_of_its_recording(model, record):
+    """A tail that has died away does not come back at full scale, and silence is cut off."""
+    room = 1e-4 * np.random.default_rng(0).normal(size=2 * RATE)
+    sound = np.concatenate([sweep(2), 0.1 * sweep(1), np.zeros(2 * RATE)])
+    for recording in (sound, sound + np.concatenate([np.zeros(3 * RATE), room])):
+        take = generate(model, GenerationConfig(prompt=record(recording), seed=1, duration=1))
+        samples = take.prompt.samples.numpy()
+        assert np.abs(samples).max() == pytest.approx(0.1, abs=1e-3)
+        end = 0.1 * sweep(1)[-WINDOW:] / 0.3
+        assert samples[: -RATE // 50] == pytest.approx(end[: -RATE // 50], abs=0.01)
+
+
 def test_a_take_can_begin_with_the_recording_itself(model, record):
     sound, overlap = sweep(1), 400
     settings = {"prompt": record(sound), "seed": 1, "duration": 2}
@@ -169,9 +183,12 @@ def test_only_what_sounds_is_varied(model, record):
 def test_a_bad_prompt_is_named(model, record, tmp_path):
     text = tmp_path / "song.wav"
     text.write_text("la la la")
+    os.mkfifo(tmp_path / "pipe.wav")
     for path, message in [
         (text, r"song\.wav cannot be read"),
         (record(np.zeros(0), name="none.wav"), r"none\.wav is empty"),
+        (record(np.zeros(9000), name="still.wav"), r"still\.wav is silent; choose a recording"),
+        (tmp_path / "pipe.wav", r"pipe\.wav is a device or a pipe"),
         (
             record(np.full(9000, np.nan), name="nan.wav"),
             r"nan\.wav has samples that are not finite",
@@ -250,6 +267,22 @@ def test_a_loop_keeps_the_beginning_of_its_prompt(model, record):
     end = sweep(2)[-WINDOW:]
     codes = take.layout.stitch(take.codes.unflatten(1, model.grid))
     assert codes[:, :3].equal(encoded(model, end / np.abs(end).max(), 48))
+
+
+@pytest.mark.parametrize("samples", [500, 1500, 2100])
+@pytest.mark.parametrize("sampler", ["continue", "independent"])
+def test_a_loop_begins_with_sound_however_short_its_prompt(model, record, samples, sampler):
+    """What a short prompt lacks of whole columns is filled with itself, not with silence."""
+    sound = sweep(1)[:samples]
+    config = GenerationConfig(
+        prompt=record(sound), loop=True, duration=2, seed=1, sampler=sampler, quality="fast"
+    )
+    take = generate(model, config)
+    columns = -(-samples // COLUMN)
+    filled = np.tile(sound / np.abs(sound).max(), 3)[-columns * COLUMN :]
+    codes = encoded(model, filled, 16 * columns)
+    assert take.codes[0].unflatten(0, model.grid)[:, :columns].equal(codes)
+    assert take.layout.skipped == 0
 
 
 def test_a_loop_that_is_too_short_for_the_model_is_refused(tmp_path):
