@@ -96,7 +96,8 @@ def test_chunks_after_the_sound_are_no_sound(stored):
     wav = encoded(tone(), subtype="PCM_16")
     chunk = b"LIST" + (300).to_bytes(4, "little") + b"INFO" * 75
     empty = encoded(np.zeros(0), subtype="PCM_16")
-    for tail in (chunk, b"TAG" + bytes(125), bytes(512)):
+    wrong = b"LIST" + (10**6).to_bytes(4, "little") + b"INFO" * 75
+    for tail in (chunk, wrong, b"TAG" + bytes(125), bytes(512), b"\x01\x80" * 50):
         assert len(read_mono(stored(wav + tail), RATE)) == 8000
     with pytest.raises(RecordingError, match="is empty"):
         read_mono(stored(empty + chunk), RATE)

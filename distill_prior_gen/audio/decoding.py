@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,10 @@ FRAMES_AT_ONCE = {"MP3": 1152}
 """As many frames are lost at most where a file was cut off, 4096 if its format is not here."""
 
 MUCH = 1 << 32
+"""Bytes by which a file claims to be longer if its decoder would stop too early."""
+
+TAG = 128
+"""Bytes at the end of an mp3 file in which its decoder looks for a tag."""
 
 HEADERLESS = {
     ".gsm": {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1},
@@ -59,8 +63,8 @@ class SoundSource:
     def __init__(self, path: Path, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
         self.path, self._file, self._thread = path, file, thread
         self._repairs = repairs(file)
-        with self._decoder() as decoder:
-            self.rate, channels = decoder.samplerate, decoder.channels
+        decoder = self._decoder()
+        self.rate, channels = decoder.samplerate, decoder.channels
         lowest, highest = SAMPLE_RATES
         if not lowest <= self.rate <= highest:
             raise RecordingError(
@@ -80,31 +84,29 @@ class SoundSource:
 
     def blocks(self, frames: int) -> Iterator[np.ndarray]:
         """All samples, float32 ``[frame, channel]``, so many `frames` at a time."""
-        with self._decoder() as decoder:
-            while True:
-                block = np.empty((frames, decoder.channels), np.float32)
-                count = self._call(decoder.fill, block)
-                decoder.bytes.check()
-                if not count:
-                    return
-                yield block[:count]
+        decoder = self._decoder()
+        while True:
+            block = np.empty((frames, decoder.channels), np.float32)
+            count = self._call(decoder.bytes, decoder.fill, block)
+            if not count:
+                return
+            yield block[:count]
 
-    @contextmanager
-    def _decoder(self) -> Iterator[_Decoder]:
+    def _decoder(self) -> _Decoder:
+        """A decoder at the beginning. It is closed when nothing, not even the thread, needs it."""
         source = _Bytes(self._file, *self._repairs)
         options = HEADERLESS.get(self.path.suffix.lower(), {})
-        try:
-            decoder = self._call(_Decoder, source, **options)
-        finally:
-            source.check()
-        try:
-            yield decoder
-        finally:
-            self._call(decoder.close)
+        return self._call(source, _Decoder, source, **options)
 
-    def _call(self, function: Any, *arguments: Any, **options: Any) -> Any:
+    def _call(
+        self, source: _Bytes, function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
         """Call `function` in another thread: within libsndfile's callbacks Ctrl-C would be lost."""
-        return self._thread.submit(function, *arguments, **options).result()
+        try:
+            return self._thread.submit(function, *arguments, **options).result()
+        finally:
+            if source.error:
+                raise source.error
 
 
 class _Decoder(soundfile.SoundFile):
@@ -145,13 +147,15 @@ class _Decoder(soundfile.SoundFile):
 class _Bytes:
     """The bytes of a file, as libsndfile gets to see them.
 
-    Exceptions are kept for `check`, as libsndfile's callbacks cannot raise them.
-
     Args:
         file: the file.
         replaced: other bytes for some places.
         endless: whether the file claims to be far longer than it is, so that an mp3 decoder reads
             to its end.
+
+    Attributes:
+        ended: whether the last read came to the end.
+        error: raised in reading; libsndfile's callbacks cannot raise it.
     """
 
     def __init__(self, file: io.FileIO, replaced: dict[int, bytes], endless: bool) -> None:
@@ -180,31 +184,27 @@ class _Bytes:
 
     def _read(self, buffer: Any) -> int:
         if self.endless and self.position >= self.size:
-            # An mp3 decoder looks for a tag in the last bytes.
-            count = max(0, min(len(buffer), self.claimed - self.position))
-            count = count if self.claimed - self.position <= 128 else 0
-            buffer[:count] = bytes(count)
+            left = self.claimed - self.position
+            data = bytes(min(len(buffer), left) if 0 < left <= TAG else 0)
         else:
-            self.file.seek(self.position)
-            data = self.file.read(len(buffer))
-            if data is None:
-                raise BlockingIOError("it is not a regular file")
-            count = len(data)
-            for place, other in self.replaced.items():
-                begin = max(place, self.position)
-                end = min(place + len(other), self.position + count)
-                if begin < end:
-                    before, after = data[: begin - self.position], data[end - self.position :]
-                    data = before + other[begin - place : end - place] + after
-            buffer[:count] = data
-        self.position += count
+            data = self._file_bytes(len(buffer))
+        buffer[: len(data)] = data
+        self.position += len(data)
         self.ended = self.position >= self.size
-        return count
+        return len(data)
 
-    def check(self) -> None:
-        """Raise what went wrong in reading."""
-        if self.error:
-            raise self.error
+    def _file_bytes(self, count: int) -> bytes:
+        self.file.seek(self.position)
+        data = self.file.read(count)
+        if data is None:
+            raise BlockingIOError("it is not a regular file")
+        for place, other in self.replaced.items():
+            begin = max(place, self.position)
+            end = min(place + len(other), self.position + len(data))
+            if begin < end:
+                before, after = data[: begin - self.position], data[end - self.position :]
+                data = before + other[begin - place : end - place] + after
+        return data
 
 
 @contextmanager

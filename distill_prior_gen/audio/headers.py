@@ -13,8 +13,14 @@ from typing import Literal
 
 Order = Literal["little", "big"]
 UNKNOWN = b"\xff\xff\xff\xff"
-TAGS = (b"TAG", b"APE", b"ID3")
-"""How tags begin that are put after the sound without a chunk."""
+SOUND = (b"data", b"SSND", b"BODY")
+"""Chunks that hold the sound."""
+
+AFTER = (b"TAG", b"APE", b"ID3", b"LIST", b"bext", b"iXML", b"id3 ", b"smpl", b"cue ", b"JUNK")
+"""How tags and chunks begin that often stand after the sound, whatever their lengths say."""
+
+REST = 0.01
+"""Bytes after the sound that are not looked at, relative to its length."""
 
 
 def repairs(file: io.FileIO) -> tuple[dict[int, bytes], bool]:
@@ -26,13 +32,11 @@ def repairs(file: io.FileIO) -> tuple[dict[int, bytes], bool]:
     size = os.fstat(file.fileno()).st_size
     start = _after_tags(file)
     magic = _at(file, start, 4)
-    if magic in (b"RIFF", b"RIFX", b"FORM"):
-        order: Order = "little" if magic == b"RIFF" else "big"
-        return _chunk_length(file, start + 12, size, order), False
-    if magic == b"RF64":
-        return _rf64_length(file, start + 12, size), False
+    if magic in (b"RIFF", b"RF64", b"RIFX", b"FORM"):
+        order: Order = "little" if magic in (b"RIFF", b"RF64") else "big"
+        return _length_of_sound(file, start + 12, size, order), False
     if magic == b"caff":
-        return _chunk_length(file, start + 8, size, "big", width=8), False
+        return _length_of_sound(file, start + 8, size, "big", width=8), False
     if magic in (b".snd", b"dns."):
         return {start + 8: UNKNOWN}, False
     if magic == b"fLaC":
@@ -59,58 +63,46 @@ def _after_tags(file: io.FileIO, start: int = 0) -> int:
     return start
 
 
-def _chunk_length(
+def _length_of_sound(
     file: io.FileIO, place: int, size: int, order: Order, width: int = 4
 ) -> dict[int, bytes]:
     """The length of the chunk that holds the sound, where it cannot be right.
 
     Args:
+        file: made of chunks, each with a name of 4 bytes and a length before it.
         place: of the first chunk.
         size: of the file.
-        order: of the bytes of a length, "little" or "big".
+        order: of the bytes of a length.
         width: of a length, in bytes.
     """
-    even = width == 4
+    known = 0
     while len(head := _at(file, place, 4 + width)) == 4 + width:
-        length = int.from_bytes(head[4:], order)
+        name, length = head[:4], int.from_bytes(head[4:], order)
         begin = place + 4 + width
-        if head[:4] in (b"data", b"SSND", b"BODY"):
+        if name == b"ds64":
+            known = begin + 8  # there RF64 keeps the length of the data chunk
+        if name in SOUND:
+            if known:
+                place, width = known - 4, 8
+                length = int.from_bytes(_at(file, known, width), order)
             if length <= size - begin and _ends(file, begin, length, size, order, width):
                 return {}
             whole = min(size - begin, (1 << 8 * width) - 1)
             return {place + 4: whole.to_bytes(width, order)}
-        place = begin + length + (length % 2 if even else 0)
+        place = begin + length + (length % 2 if width == 4 else 0)
     return {}
 
 
-def _rf64_length(file: io.FileIO, place: int, size: int) -> dict[int, bytes]:
-    """As `_chunk_length`, for a length that stands in the chunk ``ds64``."""
-    if _at(file, place, 4) != b"ds64":
-        return {}
-    length_place = place + 16
-    length = int.from_bytes(_at(file, length_place, 8), "little")
-    place += 8 + int.from_bytes(_at(file, place + 4, 4), "little")
-    while len(head := _at(file, place, 8)) == 8:
-        begin = place + 8
-        if head[:4] == b"data":
-            if length <= size - begin and _ends(file, begin, length, size, "little"):
-                return {}
-            return {length_place: (size - begin).to_bytes(8, "little")}
-        place = begin + int.from_bytes(head[4:], "little")
-    return {}
-
-
-def _ends(
-    file: io.FileIO, begin: int, length: int, size: int, order: Order, width: int = 4
-) -> bool:
-    """Whether a chunk with sound ends where its length says, and not later."""
+def _ends(file: io.FileIO, begin: int, length: int, size: int, order: Order, width: int) -> bool:
+    """Whether the sound ends where its length says, and does not go on."""
+    if length and size - begin - length <= REST * length:
+        return True
     for place in (begin + length, begin + length + 1):  # some programs fill up to an even length
         after = _at(file, place, 4096)
-        if re.match(rb"[ -~]{4}", after) and (
-            int.from_bytes(after[4 : 4 + width], order) <= size - place
-        ):
+        fits = int.from_bytes(after[4 : 4 + width], order) <= size - place
+        if re.match(rb"[ -~]{4}", after) and (fits or after.startswith(AFTER)):
             return True
-        if length and (len(after) < 4 + width or after.startswith(TAGS) or not any(after)):
+        if length and (after.startswith(AFTER) or not any(after)):
             return True
     return False
 

@@ -32,6 +32,9 @@ OTHER_SUFFIXES = (
 )
 """Suffixes of files that lie beside recordings and are no sound."""
 
+KINDS = mimetypes.MimeTypes()
+"""What else suffixes stand for, without what the system adds."""
+
 SILENT = 1e-4
 """A recording whose largest sample is below this is silent."""
 
@@ -71,38 +74,31 @@ def find_recordings(folder: str | os.PathLike[str]) -> tuple[list[Path], dict[st
             continue
         entered.add((status.st_dev, status.st_ino))
         for path in (place / name for name in names if not name.startswith(".")):
-            reason = _not_by_name(path.name)
+            mode, failure = 0, "is a device or a pipe"
             try:
                 mode = os.stat(folder / path).st_mode
             except OSError as error:
-                reason = _no_access(error) if reason is None else reason
-            else:
-                if stat.S_ISDIR(mode):
-                    (links if (folder / path).is_symlink() else folders).append(path)
-                    continue
-                if reason is None and not stat.S_ISREG(mode):
-                    reason = "is a device or a pipe"
-            if reason is None:
+                failure = _no_access(error)
+            if stat.S_ISDIR(mode):
+                (links if (folder / path).is_symlink() else folders).append(path)
+            elif path.suffix.lower()[1:] not in AUDIO_SUFFIXES:
+                if reason := _no_sound_file(path.suffix.lower()):
+                    left_out[printable(path.as_posix())] = reason
+            elif stat.S_ISREG(mode):
                 found.append(folder / path)
-            elif reason:
-                left_out[printable(path.as_posix())] = reason
+            else:
+                left_out[printable(path.as_posix())] = failure
     return sorted(found, key=lambda path: path.relative_to(folder).parts), left_out
 
 
-def _not_by_name(name: str) -> str | None:
-    """Why a file is left out because of its name: "" if it goes without saying, None if not."""
-    suffix = os.path.splitext(name)[1].lower()
-    if suffix[1:] in AUDIO_SUFFIXES:
-        return None
-    kind = KINDS.guess_type(printable(name))[0] or "audio/unknown"
-    if suffix[1:] in OTHER_SUFFIXES or not kind.startswith(("audio/", "video/")):
-        return ""
+def _no_sound_file(suffix: str) -> str | None:
+    """Why a file with another suffix is left out, None if that goes without saying."""
     if not suffix:
         return "has no suffix that tells its format, such as .wav"
-    return f"is in no format that can be read ({suffix}); export it as WAV or FLAC"
-
-
-KINDS = mimetypes.MimeTypes()
+    kind = KINDS.guess_type("name" + suffix)[0] or "audio/unknown"
+    if suffix[1:] in OTHER_SUFFIXES or not kind.startswith(("audio/", "video/")):
+        return None
+    return f"is in no format that can be read ({printable(suffix)}); export it as WAV or FLAC"
 
 
 def _no_access(error: OSError) -> str:
@@ -149,6 +145,7 @@ def read_last_sound(source: SoundSource, sample_rate: int, count: int) -> tuple[
             finite.
     """
     measured = survey(source)
+    # A block at the end may be too short to be judged.
     loud = np.flatnonzero(measured.levels >= QUIET * measured.levels.max())
     end = measured.frames
     if loud[-1] < len(measured.levels) - 2:
@@ -177,9 +174,9 @@ def _read(
         peak = max(peak, float(np.abs(mono).max()))
         piece = mono[max(0, begin - position) : max(0, beyond - position)]
         position += len(mono)
-        if stream and (len(piece) or position >= beyond):
+        if stream:
             piece = stream.resample_chunk(piece, last=position >= beyond)
-            stream = None if position >= beyond else stream
+            stream = stream if position < beyond else None
         finite = finite and bool(np.isfinite(piece).all())
         output[filled : filled + len(piece)] = piece[: len(output) - filled]
         filled += len(piece)
