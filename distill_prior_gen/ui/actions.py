@@ -62,25 +62,33 @@ class Actions:
     def model(self, key: Any, session: Session) -> Entry:
         found = self.find(key, session)
         if found is None:
-            raise gr.Error("Choose a model from the list.")
+            raise gr.Error(f"There is no model {shortened(key)}; choose one from the list.")
         return found
 
     def listed(self, key: Any, session: Session) -> dict[str, Any]:
-        """Choices and value of the list as it is now; `key` stays if it is still there."""
+        """Choices and value of the list as it is now.
+
+        A model that the app has loaded since it was asked last is chosen; else `key` stays if
+        it is still there.
+        """
         models = find_models(self.context.models_dirs, session.uploads)
+        paths = {model.path: name for name, model in models.items()}
         selected = self.context.selected()
+        if selected in paths and selected != session.selected:
+            session.selected = selected
+            key = paths[selected]
         if key not in models:
             playable = (name for name, model in models.items() if model.reason is None)
-            first = next(playable, next(iter(models), None))
-            paths = {model.path: name for name, model in models.items()}
-            key = paths.get(selected, first) if selected else first
+            key = next(playable, next(iter(models), None))
         choices = [(model.label, name) for name, model in models.items()]
         return {"choices": choices, "value": key}
 
     def refresh(self, key: Any, session: Session) -> gr.Dropdown:
         return gr.Dropdown(**self.listed(key, session))
 
-    def upload(self, file: str, session: Session) -> gr.Dropdown:
+    def upload(self, file: str | None, session: Session) -> gr.Dropdown:
+        if file is None:
+            raise gr.Error("file is missing; choose a model.")
         path = Path(file)
         key = f"{path.name} (uploaded)"
         if path.suffix not in SUFFIXES:
@@ -192,13 +200,16 @@ class Actions:
 
     def take(self, number: Any, session: Session) -> Take:
         if not isinstance(number, int) or number not in session.takes:
-            raise gr.Error("Choose a take from the list.")
+            raise gr.Error(f"There is no take {shortened(number)}; choose one from the list.")
         return session.takes[number]
 
     def details(
-        self, number: int | None, narrow: bool, session: Session
+        self, number: int | None, screen: dict[str, bool], session: Session
     ) -> tuple[np.ndarray | None, str, gr.File]:
         """What takes longer to show of a take, or belongs to the one shown before.
+
+        Args:
+            screen: whether the browser's window is `narrow`, and the page `dark`.
 
         Returns:
             The picture, and no export.
@@ -207,7 +218,8 @@ class Actions:
 
         picture = None
         if take := session.takes.get(number or 0):
-            picture = pixels(draw_take(take.result, take.spectrogram, take.grid, narrow))
+            looks = screen["narrow"], screen["dark"]
+            picture = pixels(draw_take(take.result, take.spectrogram, take.grid, *looks))
         return picture, "", gr.File(None, visible=False)
 
     def settings(self, number: Any, session: Session, longer: bool = False) -> list[Any]:
@@ -250,12 +262,15 @@ class Actions:
         from distill_prior_gen.audio.files import write_take
 
         take = self.take(number, session)
-        format_, sample_rate, bit_depth, *texts = values
-        tags = dict(zip(("title", "artist", "album"), texts, strict=True))
+        # The page has 0 for what it leaves to the model and to the format.
+        format_, sample_rate, bit_depth = (None if value == 0 else value for value in values[:3])
+        tags = dict(zip(("title", "artist", "album"), values[3:], strict=True))
         try:
             cleaned = {name: _tag(name, text) for name, text in tags.items()}
             given = {name: text for name, text in cleaned.items() if text}
-            export = ExportConfig(format_, sample_rate or None, bit_depth or None)
+            if not isinstance(format_, str):
+                raise ValueError(f"format must be a name, not {shortened(format_)}")
+            export = ExportConfig(format_, sample_rate, bit_depth)
             folder.mkdir(parents=True, exist_ok=True)
             path = free_path(folder, take.model.name, take.result.seed, export)
             write_take(take.result, take.model, path, export, given)

@@ -22,7 +22,7 @@ def create_app(context: TabContext) -> gr.Blocks:
         ordered.insert(position, tab)
     with gr.Blocks(title="Distill Prior", fill_width=True, delete_cache=(DAY_S, DAY_S)) as app:
         gr.Markdown("# Distill Prior")
-        with gr.Tabs():
+        with gr.Tabs(elem_id="distill-prior-app"):
             for tab in ordered:
                 with gr.Tab(tab.label, id=tab.identifier):
                     tab.build(context)

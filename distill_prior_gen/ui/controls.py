@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import FileData
+from pydantic import ConfigDict, ValidationError
 
 from distill_prior_gen.config import (
     FORMATS,
@@ -69,7 +71,7 @@ class TakePanel:
         undo: brings back the take that was removed last.
         downloads: files on their way to the browser, which nobody sees.
         everything: what is hidden as long as there is no take.
-        narrow: whether the window is; the page itself sets it.
+        screen: that the page is on, see `Actions.details`; the page itself fills it in.
     """
 
     player: gr.Audio
@@ -84,7 +86,7 @@ class TakePanel:
     remove: gr.Button
     words: gr.Markdown
     picture: gr.Image
-    narrow: gr.Checkbox
+    screen: gr.JSON
     command: gr.Textbox
     copy: gr.Button
     export: ExportPanel
@@ -136,6 +138,19 @@ class Bar:
     cancel: gr.Button
 
 
+class UploadedFile(FileData):
+    """A file that the browser has uploaded; whatever else comes is refused in words."""
+
+    model_config = ConfigDict(title="FileData")  # which clients know
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> UploadedFile:
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise gr.Error("prompt or file must be a file that was uploaded here") from error
+
+
 def settings_panel(models: dict[str, Any]) -> SettingsPanel:
     """Build the controls that a take is made with.
 
@@ -150,6 +165,7 @@ def settings_panel(models: dict[str, Any]) -> SettingsPanel:
             "Upload a model", file_types=list(SUFFIXES), size="sm", min_width=80
         )
     message = gr.Markdown(visible=False)
+    upload.data_model = UploadedFile
     settings |= _sliders()
     with gr.Row():
         settings["seed"] = gr.Textbox(
@@ -161,6 +177,7 @@ def settings_panel(models: dict[str, Any]) -> SettingsPanel:
         randomize = gr.Button("Randomize", size="sm", scale=1, min_width=90)
     with gr.Accordion(START, open=False) as beginning:
         settings |= _beginning()
+        settings["prompt"].data_model = UploadedFile
     with gr.Accordion("Advanced", open=False):
         settings |= _levels()
         settings |= _methods()
@@ -341,7 +358,7 @@ def take_panel() -> TakePanel:
             format="png",
             elem_id="distill-prior-picture",
         )
-        narrow = gr.Checkbox(visible=False)
+        screen = gr.JSON(visible=False)
         with gr.Row():
             command = gr.Textbox(
                 label="The same on the command line",
@@ -355,7 +372,7 @@ def take_panel() -> TakePanel:
             export = _export_panel()
     return TakePanel(
         player, repeat, undo, everything, chosen, restore, longer, download, downloads, remove,
-        words, picture, narrow, command, copy, export,
+        words, picture, screen, command, copy, export,
     )  # fmt: skip
 
 

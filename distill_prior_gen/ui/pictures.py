@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from distill_prior_gen.generation import GenerationResult
 
-INK = "#81818e"
-"""For lines and letters: readable on white and on near-black."""
+INK, INK_ON_DARK = "#52525b", "#d4d4d8"
+"""For lines and letters on white, and on near-black."""
 
 FLOOR_DB = -80
 HERTZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
@@ -29,16 +29,18 @@ def draw_take(
     spectrogram: SpectrogramSettings,
     grid: tuple[int, int],
     narrow: bool = False,
+    dark: bool = False,
 ) -> Figure:
     """The mel spectrogram of a take over time, and below it its codes, a panel a level.
 
-    The background is transparent, for light and dark pages.
+    The background is transparent.
 
     Args:
         result: the take.
         spectrogram: settings of its model.
         grid: rows and columns of a chunk's code map.
         narrow: draw it for the window of a phone, with larger letters.
+        dark: draw it for a dark page.
     """
     levels = result.codes.shape[-1]
     # The page puts a label and buttons over the upper edge.
@@ -47,16 +49,17 @@ def draw_take(
     figure = Figure(figsize=(width, 3.6 + 0.8 * levels), dpi=dpi, layout=layout)
     figure.patch.set_alpha(0)
     mel, *panels = figure.subplots(1 + levels, 1, sharex=True, height_ratios=[3.6, *[0.8] * levels])
-    _draw_mel(figure, mel, result, spectrogram)
+    ink = INK_ON_DARK if dark else INK
+    _draw_mel(figure, mel, result, spectrogram, ink)
     for level, panel in enumerate(panels):
         _draw_codes(panel, result, level, grid)
     for axes in (mel, *panels):
         axes.spines[:].set_visible(False)
-        axes.tick_params(colors=INK, labelsize=10)
-        axes.yaxis.label.set_color(INK)
+        axes.tick_params(colors=ink, labelsize=10)
+        axes.yaxis.label.set_color(ink)
         for boundary in result.boundaries:
             axes.axvline(boundary / result.sample_rate, color="white", linewidth=0.8, alpha=0.5)
-    panels[-1].set_xlabel("seconds", color=INK)
+    panels[-1].set_xlabel("seconds", color=ink)
     panels[-1].set_xlim(0, result.duration)
     return figure
 
@@ -69,7 +72,11 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def _draw_mel(
-    figure: Figure, axes: Axes, result: GenerationResult, spectrogram: SpectrogramSettings
+    figure: Figure,
+    axes: Axes,
+    result: GenerationResult,
+    spectrogram: SpectrogramSettings,
+    ink: str,
 ) -> None:
     # A window reaches half its length to either side, where a short take has nothing.
     missing = max(0, spectrogram.n_fft // 2 + 1 - len(result.audio))
@@ -90,8 +97,8 @@ def _draw_mel(
     axes.set_ylabel("Hz")
     bar = figure.colorbar(picture, ax=axes, pad=0.01, aspect=30)
     bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=INK, labelsize=10)
-    bar.set_label("dB below the loudest", color=INK)
+    bar.ax.tick_params(colors=ink, labelsize=10)
+    bar.set_label("dB below the loudest", color=ink)
 
 
 def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:

@@ -124,10 +124,10 @@ def _numbers(name: str, page: Mapping[str, Any]) -> tuple[float, ...]:
 def _beginning(page: Mapping[str, Any]) -> dict[str, Any]:
     """Settings for the sound to start from."""
     prompt, start = page["prompt"], page["start"]
-    if not prompt:
-        return {"prompt": None, "vary": None}
     if not isinstance(start, str) or start not in STARTS:
         raise ValueError(f"start must be one of {', '.join(STARTS)}, not {shortened(start)}")
+    if not prompt:
+        return {"prompt": None, "vary": None}
     if not Path(prompt).is_file():
         raise ValueError(f"{Path(prompt).name} is no longer there; choose the sound again")
     if page["loop"] and start != "continue":

@@ -62,5 +62,10 @@
     }
   };
 
-  window.distillPrior = { copy, download, repeat };
+  const screen = () => ({
+    narrow: window.matchMedia("(max-width: 640px)").matches,
+    dark: document.body.classList.contains("dark"),
+  });
+
+  window.distillPrior = { copy, download, repeat, screen };
 }

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html import escape
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from distill_prior_gen.plugins import TabContext
 from distill_prior_gen.ui.actions import Actions
@@ -89,10 +91,20 @@ def _connect_models(
     }
     loaded = gr.on(None, **listing)
     refreshed = settings.refresh.click(**listing)
-    for listed in (loaded, refreshed, settings.upload.upload(**uploading)):
+    uploaded = settings.upload.upload(**uploading)
+    for listed in (loaded, refreshed, uploaded, *(tab.select(**listing) for tab in _open_tab())):
         listed.then(**about_model)
     model.change(**about_model).then(**about_top_k)
     top_k.change(**about_top_k)
+
+
+def _open_tab() -> Iterator[gr.Tab]:
+    """The tab that is being built, if any."""
+    block = Context.block
+    while block is not None and not isinstance(block, gr.Tab):
+        block = block.parent
+    if block is not None:
+        yield block
 
 
 def _connect_settings(settings: SettingsPanel) -> None:
@@ -167,12 +179,11 @@ def _name_parameters(make: Any) -> None:
 
 def _details(actions: Actions, session: gr.State, take: TakePanel) -> dict[str, Any]:
     """The event that follows whenever another take is shown."""
-    narrow = "(number) => [number, window.matchMedia('(max-width: 640px)').matches, null]"
     return {
         "fn": actions.details,
-        "inputs": [take.chosen, take.narrow, session],
+        "inputs": [take.chosen, take.screen, session],
         "outputs": take.details,
-        "js": narrow,
+        "js": "(number) => [number, window.distillPrior.screen(), null]",
         "show_progress_on": take.picture,
         "api_name": False,
     }

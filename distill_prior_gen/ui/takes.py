@@ -126,12 +126,22 @@ def names(takes: Collection[Take]) -> dict[int, str]:
 
 @dataclass
 class Session:
-    """What one browser session has uploaded and made."""
+    """What one browser session has uploaded and made.
+
+    Attributes:
+        uploads: model files by their identifiers.
+        takes: by their numbers.
+        removed: takes that can be brought back, the last removed last.
+        made: number of the last take.
+        selected: the model that the app had loaded when it was asked last.
+        fault: why the last take could not be made.
+    """
 
     uploads: dict[str, Path] = field(default_factory=dict)
     takes: dict[int, Take] = field(default_factory=dict)
     removed: list[Take] = field(default_factory=list)
     made: int = 0
+    selected: Path | None = None
     fault: str = ""
 
     def add(self, take: Take) -> None:
