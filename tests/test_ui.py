@@ -18,6 +18,7 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from matplotlib.colors import to_rgb
 
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.plugins import TabContext
@@ -25,8 +26,8 @@ from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, loaded_model
 from distill_prior_gen.ui.pictures import draw_take, pixels
-from distill_prior_gen.ui.settings import SETTINGS
-from distill_prior_gen.ui.takes import KEPT, Session
+from distill_prior_gen.ui.settings import SETTINGS, written
+from distill_prior_gen.ui.takes import KEPT, Session, names
 
 from .models import write_model
 
@@ -360,7 +361,8 @@ def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, fol
 def test_hostile_values_are_refused_and_the_server_goes_on(client, recording, values):
     if {"start", "vary"} & set(values):
         values = {"prompt": recording, "start": "vary"} | values
-    with pytest.raises((AppError, ValueError)):
+    field = list(values)[-1].removesuffix("_by_level").replace("_", "[_ -]")
+    with pytest.raises(AppError, match=f"(?i){field}"):
         make(client, **values)
     played, *_ = make(client, duration=1)
     assert soundfile.info(played).frames == 8_000
@@ -393,6 +395,13 @@ def test_numbers_that_are_none_are_refused(url, field, number):
     [
         {"number": 2},
         {"number": "1"},
+        {"number": [1]},
+        {"form": ["wav"]},
+        {"rate": []},
+        {"depth": {}},
+        {"tags": (["Rain"], "", "")},
+        {"tags": ("", 7, "")},
+        {"tags": ("", "", {"album": "Rain"})},
         {"form": "../../etc"},
         {"form": "exe"},
         {"rate": 10**9},
@@ -404,7 +413,9 @@ def test_numbers_that_are_none_are_refused(url, field, number):
 def test_hostile_exports_write_nothing(client, folder, values):
     make(client, duration=1)
     before = sorted(folder.rglob("*"))
-    with pytest.raises(AppError):
+    named = {"number": "take", "rate": "sample_rate", "depth": "bit_depth", "tags": "must be text"}
+    field = list(values)[-1]
+    with pytest.raises(AppError, match=named.get(field, field)):
         export(client, **values)
     assert sorted(folder.rglob("*")) == before
 
@@ -437,6 +448,18 @@ def test_uploads_that_are_no_models_are_refused(client, folder, tmp_path):
     with pytest.raises((AppError, ValueError)):
         client.predict({"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}},
                        api_name="/upload_prior_model")  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [None, 7, "x", [], ["x"], {}, {"path": None}], ids=str)
+def test_an_upload_that_is_no_file_is_refused_in_words(client, file):
+    with pytest.raises(AppError, match="file "):
+        client.predict(file, api_name="/upload_prior_model")
+
+
+def test_tags_may_be_left_out(client, folder):
+    make(client, duration=1, seed="98")
+    export(client, tags=(None, None, None))
+    assert (folder / "takes" / "small-98.wav").exists()
 
 
 def test_an_upload_that_is_too_large_is_refused(url, client):
@@ -472,6 +495,67 @@ def test_a_failure_half_way_leaves_no_take(context, error):
     with pytest.raises(gr.Error, match="the prior gave up"):
         actions.make("small.distill", values, 1, session, "me", progress)
     assert session.takes == {}
+
+
+def test_a_take_that_is_removed_can_be_brought_back(context):
+    actions, session = Actions(context), Session()
+    actions.make("small.distill", page(duration=1), 3, session, "me", silently)
+    made = dict(session.takes)
+    actions.remove(2, session)
+    actions.remove(1, session)
+    assert list(session.takes) == [3]
+    actions.undo(session)
+    actions.undo(session)
+    actions.undo(session)  # nothing is left to bring back
+    assert list(session.takes.items()) == list(made.items())
+
+
+def test_takes_removed_count_among_those_that_are_kept(context):
+    actions, session = Actions(context), Session()
+    actions.make("small.distill", page(duration=1), 8, session, "me", silently)
+    for number in range(1, 9):
+        actions.remove(number, session)
+    for _ in range(2):
+        actions.make("small.distill", page(duration=1), 8, session, "me", silently)
+    assert [take.number for take in session.removed] == [5, 6, 7, 8]
+
+
+def test_names_tell_takes_apart(context, recording):
+    actions, session = Actions(context), Session()
+    actions.make("small.distill", page(duration=1), 2, session, "me", silently)
+    assert list(names(session.takes.values()).values()) == ["1: seed 7", "2: seed 8"]
+    other = {"prompt": str(recording), "temperature": 0.5, "loop": True}
+    actions.make("small.distill", page(**other), 1, session, "me", silently)
+    assert list(names(session.takes.values()).values()) == [
+        "1: seed 7, 1 s, temperature 0.8",
+        "2: seed 8, 1 s, temperature 0.8",
+        "3: seed 7, 2 s, temperature 0.5, continues Two strokes.wav, loop",
+    ]
+
+
+@pytest.mark.parametrize("gone", ["model", "prompt"])
+def test_no_longer_take_is_made_without_what_the_first_was_made_from(tmp_path, recording, gone):
+    model = write_model(tmp_path / "mine.distill")
+    prompt = Path(shutil.copy(recording, tmp_path))
+    actions, session = Actions(TabContext((tmp_path,), tmp_path, device="cpu")), Session()
+    actions.make("mine.distill", page(prompt=str(prompt)), 1, session, "me", silently)
+    {"model": model, "prompt": prompt}[gone].unlink()
+    with pytest.raises(gr.Error, match=r"A longer take cannot be made: .* no longer"):
+        actions.settings(1, session, longer=True)
+
+
+def test_the_model_that_the_app_loads_is_chosen(folder):
+    loaded = [None]
+    models = folder / "models"
+    context = TabContext((models,), folder, selected=lambda: loaded[0], device="cpu")
+    actions, session = Actions(context), Session()
+    assert actions.listed("demo", session)["value"] == "demo"
+    loaded[0] = models / "small.distill"
+    assert actions.listed("demo", session)["value"] == "small.distill"
+    # Another choice stays until the app loads another model.
+    assert actions.listed("demo", session)["value"] == "demo"
+    loaded[0] = models / "no_prior.distill"
+    assert actions.listed("demo", session)["value"] == "no_prior.distill"
 
 
 def test_a_session_keeps_so_many_takes(context):
@@ -514,6 +598,40 @@ def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):
     assert loaded_model(path, "cpu") is first
     write_model(tmp_path / "model.distill", seed=1)
     assert loaded_model(path, "cpu") is not first
+
+
+@pytest.mark.parametrize("samples", [1, 60, 128])
+def test_a_take_shorter_than_a_window_is_drawn(model, samples):
+    result = generate(model, GenerationConfig(duration=1, seed=3))
+    short = replace(result, audio=result.audio[:samples])
+    assert pixels(draw_take(short, model.spectrogram, model.grid)).any()
+
+
+def test_the_picture_for_a_phone_has_larger_letters(model):
+    result = generate(model, GenerationConfig(duration=1, seed=3))
+    shares = []
+    for narrow in (False, True):
+        figure = draw_take(result, model.spectrogram, model.grid, narrow)
+        width = pixels(figure).shape[1]
+        shares.append(figure.axes[0].yaxis.label.get_window_extent().height / width)
+    assert shares[1] > 2 * shares[0]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_letters_of_the_picture_stand_out_from_the_page(model, dark):
+    result = generate(model, GenerationConfig(duration=1, seed=3))
+    figure = draw_take(result, model.spectrogram, model.grid, dark=dark)
+    ink = to_rgb(figure.axes[0].yaxis.label.get_color())
+    linear = [(c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4) for c in ink]
+    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+    page = 0.02 if dark else 1.0  # of Gradio's blocks
+    lighter, darker = max(luminance, page), min(luminance, page)
+    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+@pytest.mark.parametrize("value", ["hifigan-1.0", "/sounds/2.0", "1.0", 7, 0.25])
+def test_names_that_end_like_numbers_are_written_whole(value):
+    assert written(value) == str(value)
 
 
 @pytest.mark.parametrize("sampler", ["independent", "continue"])
