@@ -127,6 +127,20 @@ def test_an_mp3_is_read_to_its_end_where_its_length_is_a_guess(stored):
     assert 4 * 44_100 < len(cut) < 6 * 44_100
 
 
+@pytest.mark.parametrize("encoding", ["VORBIS", "OPUS"])
+def test_ogg_files_that_were_put_together_are_read_to_the_last(stored, encoding):
+    first, second = (
+        encoded(sound, format="OGG", subtype=encoding) for sound in (tone(1.1), noise(0.6))
+    )
+    alone = [read_mono(stored(data), RATE).numpy() for data in (first, second)]
+    together = read_mono(stored(first + second), RATE).numpy()
+    assert together == pytest.approx(np.concatenate(alone), abs=1e-6)
+    other = encoded(tone(1, 16_000), 16_000, format="OGG", subtype="VORBIS")
+    if encoding == "VORBIS":
+        with pytest.raises(RecordingError, match="its sample rate or its channels change"):
+            read_mono(stored(first + other), RATE)
+
+
 @pytest.mark.parametrize(
     ("format_name", "encoding"),
     [("WAV", "GSM610"), ("AU", "G721_32"), ("AIFF", "DWVW_16"), ("W64", "GSM610")],

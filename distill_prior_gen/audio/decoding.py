@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from distill_prior_gen.audio.headers import repairs
+from distill_prior_gen.audio.headers import parts, repairs
 from distill_prior_gen.messages import REASONS, in_words, printable
 
 SAMPLE_RATES = (1000, 768_000)
@@ -62,9 +62,9 @@ class SoundSource:
 
     def __init__(self, path: Path, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
         self.path, self._file, self._thread = path, file, thread
-        self._repairs = repairs(file)
-        decoder = self._decoder()
-        self.rate, channels = decoder.samplerate, decoder.channels
+        self._repairs, self._parts = repairs(file), parts(file)
+        decoder = self._decoder(self._parts[0])
+        self.rate, self._channels = decoder.samplerate, decoder.channels
         lowest, highest = SAMPLE_RATES
         if not lowest <= self.rate <= highest:
             raise RecordingError(
@@ -72,9 +72,9 @@ class SoundSource:
                 f"has a sample rate of {self.rate} Hz; convert it to one from {lowest} to "
                 f"{highest} Hz",
             )
-        if channels > MAX_CHANNELS:
+        if self._channels > MAX_CHANNELS:
             raise RecordingError(
-                path, f"has {channels} channels; export it with {MAX_CHANNELS} at most"
+                path, f"has {self._channels} channels; export it with {MAX_CHANNELS} at most"
             )
 
     def sha256(self) -> str:
@@ -84,17 +84,22 @@ class SoundSource:
 
     def blocks(self, frames: int) -> Iterator[np.ndarray]:
         """All samples, float32 ``[frame, channel]``, so many `frames` at a time."""
-        decoder = self._decoder()
-        while True:
-            block = np.empty((frames, decoder.channels), np.float32)
-            count = self._call(decoder.bytes, decoder.fill, block)
-            if not count:
-                return
+        block, count = np.empty((frames, self._channels), np.float32), 0
+        for part in self._parts:
+            decoder = self._decoder(part)
+            if (decoder.samplerate, decoder.channels) != (self.rate, self._channels):
+                raise ValueError("its sample rate or its channels change within it")
+            while read := self._call(decoder.bytes, decoder.fill, block[count:]):
+                count += read
+                if count == frames:
+                    yield block
+                    block, count = np.empty_like(block), 0
+        if count:
             yield block[:count]
 
-    def _decoder(self) -> _Decoder:
+    def _decoder(self, part: tuple[int, int]) -> _Decoder:
         """A decoder at the beginning. It is closed when nothing, not even the thread, needs it."""
-        source = _Bytes(self._file, *self._repairs)
+        source = _Bytes(self._file, *part, *self._repairs)
         options = HEADERLESS.get(self.path.suffix.lower(), {})
         return self._call(source, _Decoder, source, **options)
 
@@ -149,6 +154,7 @@ class _Bytes:
 
     Args:
         file: the file.
+        begin, end: of the part that is seen.
         replaced: other bytes for some places.
         endless: whether the file claims to be far longer than it is, so that an mp3 decoder reads
             to its end.
@@ -158,9 +164,11 @@ class _Bytes:
         error: raised in reading; libsndfile's callbacks cannot raise it.
     """
 
-    def __init__(self, file: io.FileIO, replaced: dict[int, bytes], endless: bool) -> None:
-        self.file, self.replaced, self.endless = file, replaced, endless
-        self.size = os.fstat(file.fileno()).st_size
+    def __init__(
+        self, file: io.FileIO, begin: int, end: int, replaced: dict[int, bytes], endless: bool
+    ) -> None:
+        self.file, self.begin, self.size = file, begin, end - begin
+        self.replaced, self.endless = replaced, endless
         self.claimed = self.size + (MUCH if endless else 0)
         self.position, self.ended = 0, False
         self.error: Exception | None = None
@@ -194,8 +202,8 @@ class _Bytes:
         return len(data)
 
     def _file_bytes(self, count: int) -> bytes:
-        self.file.seek(self.position)
-        data = self.file.read(count)
+        self.file.seek(self.begin + self.position)
+        data = self.file.read(max(0, min(count, self.size - self.position)))
         if data is None:
             raise BlockingIOError("it is not a regular file")
         for place, other in self.replaced.items():

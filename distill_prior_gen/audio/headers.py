@@ -23,6 +23,12 @@ REST = 0.01
 """Bytes after the sound that are not looked at, relative to its length."""
 
 
+OGG_HEADERS = 1000
+"""Bytes from the beginning of a part of an Ogg file to that of the next, at least."""
+
+OGG_STEP = 1 << 20
+
+
 def repairs(file: io.FileIO) -> tuple[dict[int, bytes], bool]:
     """What to change in a sound file so that it is read to its end.
 
@@ -46,6 +52,20 @@ def repairs(file: io.FileIO) -> tuple[dict[int, bytes], bool]:
     if _is_mp3(magic):
         return _mp3_length(file, start)
     return {}, False
+
+
+def parts(file: io.FileIO) -> list[tuple[int, int]]:
+    """Beginnings and ends of the parts of a sound file: one, but for Ogg files put together."""
+    size = os.fstat(file.fileno()).st_size
+    begins, last, place = [0], 0, 0
+    while _at(file, 0, 4) == b"OggS" and len(data := _at(file, place, OGG_STEP)) > 6:
+        for page in re.finditer(rb"OggS\0\x02", data):
+            # Closer together, they begin streams that play at once.
+            if place + page.start() > last + OGG_HEADERS:
+                begins.append(place + page.start())
+            last = place + page.start()
+        place += OGG_STEP - 5
+    return list(zip(begins, [*begins[1:], size], strict=True))
 
 
 def _at(file: io.FileIO, place: int, count: int) -> bytes:
