@@ -121,6 +121,9 @@ def test_an_mp3_is_read_to_its_end_where_its_length_is_a_guess(stored):
     whole = read_mono(stored(known), 44_100)
     assert len(whole) == 6 * 44_100
     assert len(samples) >= len(whole)
+    wav = b"RIFF" + bytes(4) + b"WAVEfmt " + (30).to_bytes(4, "little") + b"\x55\0" + bytes(28)
+    within = read_mono(stored(wav + b"data" + bytes(4) + unknown), 44_100)
+    assert within.equal(samples)
     # Put together, the length is that of the first; a part of a frame at the end is no error.
     assert len(read_mono(stored(known + known), 44_100)) >= 2 * len(whole)
     cut = read_mono(stored(unknown[: len(unknown) * 3 // 4 + 7]), 44_100)

@@ -62,7 +62,8 @@ class SoundSource:
 
     def __init__(self, path: Path, file: io.FileIO, thread: ThreadPoolExecutor) -> None:
         self.path, self._file, self._thread = path, file, thread
-        self._repairs, self._parts = repairs(file), parts(file)
+        self._parts = parts(file)
+        self._repairs = repairs(file, self._parts[0][0])
         decoder = self._decoder(self._parts[0])
         self.rate, self._channels = decoder.samplerate, decoder.channels
         lowest, highest = SAMPLE_RATES
@@ -202,16 +203,17 @@ class _Bytes:
         return len(data)
 
     def _file_bytes(self, count: int) -> bytes:
-        self.file.seek(self.begin + self.position)
+        start = self.begin + self.position
+        self.file.seek(start)
         data = self.file.read(max(0, min(count, self.size - self.position)))
         if data is None:
             raise BlockingIOError("it is not a regular file")
         for place, other in self.replaced.items():
-            begin = max(place, self.position)
-            end = min(place + len(other), self.position + len(data))
+            begin, end = max(place, start), min(place + len(other), start + len(data))
             if begin < end:
-                before, after = data[: begin - self.position], data[end - self.position :]
-                data = before + other[begin - place : end - place] + after
+                data = (
+                    data[: begin - start] + other[begin - place : end - place] + data[end - start :]
+                )
         return data
 
 

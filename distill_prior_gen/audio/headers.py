@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 Order = Literal["little", "big"]
@@ -23,20 +24,26 @@ REST = 0.01
 """Bytes after the sound that are not looked at, relative to its length."""
 
 
+MP3_CODING = b"\x55\0"
+
 OGG_HEADERS = 1000
 """Bytes from the beginning of a part of an Ogg file to that of the next, at least."""
 
 OGG_STEP = 1 << 20
 
 
-def repairs(file: io.FileIO) -> tuple[dict[int, bytes], bool]:
+def repairs(file: io.FileIO, begin: int = 0) -> tuple[dict[int, bytes], bool]:
     """What to change in a sound file so that it is read to its end.
+
+    Args:
+        file: the file.
+        begin: where its first part begins.
 
     Returns:
         Other bytes for some places in the file, and whether it should seem to have no end.
     """
     size = os.fstat(file.fileno()).st_size
-    start = _after_tags(file)
+    start = _after_tags(file, begin)
     magic = _at(file, start, 4)
     if magic in (b"RIFF", b"RF64", b"RIFX", b"FORM"):
         order: Order = "little" if magic in (b"RIFF", b"RF64") else "big"
@@ -55,8 +62,18 @@ def repairs(file: io.FileIO) -> tuple[dict[int, bytes], bool]:
 
 
 def parts(file: io.FileIO) -> list[tuple[int, int]]:
-    """Beginnings and ends of the parts of a sound file: one, but for Ogg files put together."""
+    """Beginnings and ends of what to decode in a sound file.
+
+    That is the whole file, except for Ogg files that were put together, and mp3 within WAV.
+    """
     size = os.fstat(file.fileno()).st_size
+    if _at(file, 0, 4) == b"RIFF":
+        coding = b""
+        for name, begin, _ in _chunks(file, 12, "little", 4):
+            if name == b"fmt ":
+                coding = _at(file, begin, 2)
+            if name == b"data" and coding == MP3_CODING:
+                return [(begin, size)]
     begins, last, place = [0], 0, 0
     while _at(file, 0, 4) == b"OggS" and len(data := _at(file, place, OGG_STEP)) > 6:
         for page in re.finditer(rb"OggS\0\x02", data):
@@ -96,21 +113,29 @@ def _length_of_sound(
         width: of a length, in bytes.
     """
     known = 0
-    while len(head := _at(file, place, 4 + width)) == 4 + width:
-        name, length = head[:4], int.from_bytes(head[4:], order)
-        begin = place + 4 + width
+    for name, begin, length in _chunks(file, place, order, width):
         if name == b"ds64":
             known = begin + 8  # there RF64 keeps the length of the data chunk
         if name in SOUND:
+            place = begin - width
             if known:
-                place, width = known - 4, 8
-                length = int.from_bytes(_at(file, known, width), order)
+                place, width = known, 8
+                length = int.from_bytes(_at(file, place, width), order)
             if length <= size - begin and _ends(file, begin, length, size, order, width):
                 return {}
             whole = min(size - begin, (1 << 8 * width) - 1)
-            return {place + 4: whole.to_bytes(width, order)}
-        place = begin + length + (length % 2 if width == 4 else 0)
+            return {place: whole.to_bytes(width, order)}
     return {}
+
+
+def _chunks(
+    file: io.FileIO, place: int, order: Order, width: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each chunk, the place where its contents begin, and their length."""
+    while len(head := _at(file, place, 4 + width)) == 4 + width:
+        length = int.from_bytes(head[4:], order)
+        yield head[:4], place + 4 + width, length
+        place += 4 + width + length + (length % 2 if width == 4 else 0)
 
 
 def _ends(file: io.FileIO, begin: int, length: int, size: int, order: Order, width: int) -> bool:
