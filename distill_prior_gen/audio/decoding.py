@@ -26,6 +26,9 @@ MAX_CHANNELS = 32
 FRAMES_AT_ONCE = {"MP3": 1152}
 """As many frames are lost at most where a file was cut off, 4096 if its format is not here."""
 
+BUFFERED = ("FLAC", "MP3", "OGG")
+"""Formats whose decoders have more to give when the file has no more; others would make it up."""
+
 MUCH = 1 << 32
 """Bytes by which a file claims to be longer if its decoder would stop too early."""
 
@@ -134,6 +137,8 @@ class _Decoder(soundfile.SoundFile):
         step = FRAMES_AT_ONCE.get(self.format, 4096)
         count, stopped_at = 0, -1
         while count < len(block):
+            if self.bytes.missing and self.format not in BUFFERED:
+                break
             read = 0
             try:
                 read = len(self.read(out=block[count : count + step]))
@@ -162,6 +167,7 @@ class _Bytes:
 
     Attributes:
         ended: whether the last read came to the end.
+        missing: whether the last read gave nothing.
         error: raised in reading; libsndfile's callbacks cannot raise it.
     """
 
@@ -171,7 +177,7 @@ class _Bytes:
         self.file, self.begin, self.size = file, begin, end - begin
         self.replaced, self.endless = replaced, endless
         self.claimed = self.size + (MUCH if endless else 0)
-        self.position, self.ended = 0, False
+        self.position, self.ended, self.missing = 0, False, False
         self.error: Exception | None = None
 
     def tell(self) -> int:
@@ -181,7 +187,7 @@ class _Bytes:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.claimed}[whence]
         if start + offset < 0:
             return -1
-        self.position = start + offset
+        self.position, self.missing = start + offset, False
         return self.position
 
     def readinto(self, buffer: Any) -> int:
@@ -199,7 +205,7 @@ class _Bytes:
             data = self._file_bytes(len(buffer))
         buffer[: len(data)] = data
         self.position += len(data)
-        self.ended = self.position >= self.size
+        self.ended, self.missing = self.position >= self.size, not data
         return len(data)
 
     def _file_bytes(self, count: int) -> bytes:
@@ -231,7 +237,7 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
         raise
     except Exception as error:
         if isinstance(error, soundfile.LibsndfileError):
-            reason = error.error_string.rstrip(".")
+            reason = error.error_string.removeprefix("Error : ").rstrip(".")
         elif isinstance(error, OSError) and error.errno:
             reason = REASONS.get(error.errno) or error.strerror
         else:

@@ -23,13 +23,14 @@ AFTER = (b"TAG", b"APE", b"ID3", b"LIST", b"bext", b"iXML", b"id3 ", b"smpl", b"
 REST = 0.01
 """Bytes after the sound that are not looked at, relative to its length."""
 
-
 MP3_CODING = b"\x55\0"
+"""How WAV calls mp3."""
 
 OGG_HEADERS = 1000
 """Bytes from the beginning of a part of an Ogg file to that of the next, at least."""
 
 OGG_STEP = 1 << 20
+"""Bytes that are searched at once."""
 
 
 def repairs(file: io.FileIO, begin: int = 0) -> tuple[dict[int, bytes], bool]:
