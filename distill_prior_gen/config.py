@@ -53,13 +53,14 @@ QUALITIES = ("fast", "normal", "best")
 class GenerationConfig:
     """Settings of a take.
 
-    Three of them may be a tuple with a value for each level of the quantizer, the coarsest
+    Four of them may be a tuple with a value for each level of the quantizer, the coarsest
     first: structure, timbre, detail.
 
     Args:
         temperature: divides the logits; below 1 more typical, above 1 more surprising. May be
             given for each level.
-        temperature_end: the temperature moves evenly to this one over the take; None stays.
+        temperature_end: the temperature moves evenly to this one over the take; None stays. May
+            be given for each level.
         top_p: nucleus, the share of probability that is kept; 0 and 1 keep all. May be given
             for each level.
         top_k: how many of the likeliest codes are kept; 0 keeps all. May be given for each

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -23,14 +24,21 @@ from distill_prior_gen.config import GenerationConfig, Progress, no_progress
 from distill_prior_gen.layout import Layout, Separate, Shared, frames_kept, lay_out
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.models.vqvae import STRIDE
-from distill_prior_gen.plugins import Vocoder, choose, samplers, vocoders
+from distill_prior_gen.plugins import Sampler, Vocoder, choose, samplers, vocoders
 from distill_prior_gen.prompt import Prompt, read_prompt
 from distill_prior_gen.sampling.chunks import FREE, Chunk
 from distill_prior_gen.sampling.streams import CODES, PHASE, new_seed, stream
 from distill_prior_gen.sampling.takes import draw_chunks, draw_takes
+from distill_prior_gen.torch_state import take_state
 
 SAMPLING_SHARE = 0.6
 """Share of the progress bar that goes to sampling codes."""
+
+FADE_IN_S, FADE_OUT_S = 0.002, 0.01
+"""Fades at the ends of a take that is no loop; the first is too short to dull an attack."""
+
+INVERSION_COPIES = 12
+"""Waveforms and mels of a take that are in memory at once while it is inverted, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +55,8 @@ class GenerationResult:
         layout: where the chunks lie in the take.
         prompt: that the take starts from.
         gain: what the waveform was multiplied with to stay within -1 and 1, mostly 1.
-        timings: seconds for ``sample``, ``decode`` and ``invert``, of this take and those of
-            the same call before it.
+        timings: seconds for ``sample``, ``decode`` and ``invert``; takes of one call share the
+            first two equally.
     """
 
     audio: np.ndarray
@@ -92,7 +100,8 @@ def generate_takes(
 ) -> Iterator[GenerationResult]:
     """Make takes of ``round(duration * sample_rate)`` samples, all sampled together.
 
-    Yields each as soon as it is finished.
+    Each is yielded as soon as it is finished. The computation runs in one thread and leaves
+    PyTorch's settings as they are, see `torch_state`.
 
     Args:
         model: from `load_model`.
@@ -106,63 +115,134 @@ def generate_takes(
     Raises:
         ValueError: if there is no such sampler or vocoder, or it gives what it should not; if
             the prompt cannot be read; if settings do not fit the model.
+        MemoryError: if the takes need more memory than there is.
         FloatingPointError: if the prior's logits or the samples are not finite.
     """
     config = config or GenerationConfig()
-    progress = progress or no_progress
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise ValueError(f"count must be a whole number of takes from 1, not {count!r}")
     sampler = choose("sampler", config.sampler, samplers())
     vocoder = choose("vocoder", config.vocoder, vocoders())
+    _check_memory(model, config, count)
     first_seed = new_seed() if config.seed is None else config.seed
     configs = [replace(config, seed=first_seed + take) for take in range(count)]
-    timings: dict[str, float] = {}
-
-    prompt = read_prompt(model, config) if config.prompt else None
+    with take_state(model.device):
+        prompt = read_prompt(model, config) if config.prompt else None
     layout = lay_out(model, config, sampler.continues, prompt)
-    with _timed(timings, "sample"):
-        codes = draw_takes(
-            sampler,
-            model,
-            configs,
-            layout,
-            prompt,
-            lambda share, text: progress(share * SAMPLING_SHARE, text),
-        )
-    with _timed(timings, "decode"):
-        if isinstance(layout, Shared):
-            mels = [_decode_whole(model, layout, take) for take in codes]
-        else:
-            mels = list(model.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]))
-    for take, settings in enumerate(configs):
+    return _takes(model, configs, layout, prompt, sampler, vocoder, progress or no_progress)
+
+
+def _takes(
+    model: PriorModel,
+    configs: Sequence[GenerationConfig],
+    layout: Layout,
+    prompt: Prompt | None,
+    sampler: Sampler,
+    vocoder: Vocoder,
+    progress: Progress,
+) -> Iterator[GenerationResult]:
+    """The takes of `generate_takes`; `configs` differ in nothing but their seeds."""
+    count, stopwatch = len(configs), Stopwatch(model.device)
+    with take_state(model.device):
+        with stopwatch("sample"):
+            codes = draw_takes(
+                sampler,
+                model,
+                configs,
+                layout,
+                prompt,
+                lambda share, text: progress(share * SAMPLING_SHARE, text),
+            )
+        with stopwatch("decode"):
+            if isinstance(layout, Shared):
+                mels = [_decode_whole(model, layout, take) for take in codes]
+            else:
+                mels = list(model.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]))
+    common = {stage: seconds / count for stage, seconds in stopwatch.seconds.items()}
+    for take, config in enumerate(configs):
 
         def report(share: float, text: str, take: int = take) -> None:
             progress(SAMPLING_SHARE + (1 - SAMPLING_SHARE) * (take + share) / count, text)
 
-        with _timed(timings, "invert"):
-            samples, mel = _reconstruct(vocoder, model, settings, layout, mels[take], report)
-        if len(samples) != layout.samples:
-            raise ValueError(
-                f"vocoder {config.vocoder} gave {len(samples)} samples instead of {layout.samples}"
-            )
-        if not samples.isfinite().all():
-            raise FloatingPointError(f"vocoder {config.vocoder} gave samples that are not finite")
-        if prompt and config.prompt_crossfade:
-            overlap = round(config.overlap / 1000 * model.sample_rate)
-            samples = _begin_with(prompt, layout, samples, overlap)
-        peak = float(samples.abs().max())
-        gain = 1 / peak if peak > 1 else 1.0
-        audio = (samples / max(peak, 1.0)).numpy()
+        stopwatch = Stopwatch(model.device)
+        with take_state(model.device), stopwatch("invert"):
+            samples, mel = _reconstruct(vocoder, model, config, layout, mels[take], report)
+            audio, gain = _finish(model, config, layout, prompt, samples)
+            # Clones, so that a take that is edited in place changes no other.
+            mel, own_codes = mel.clone(), codes[take].clone()
         report(1.0, "Done")
         yield GenerationResult(
-            audio=audio,
+            audio=audio.numpy(),
             sample_rate=model.sample_rate,
-            config=settings,
-            codes=codes[take],
+            config=config,
+            codes=own_codes,
             mel=mel,
             layout=layout,
             prompt=prompt,
             gain=gain,
-            timings=dict(timings),
+            timings={**common, **stopwatch.seconds},
         )
+
+
+def _finish(
+    model: PriorModel,
+    config: GenerationConfig,
+    layout: Layout,
+    prompt: Prompt | None,
+    samples: Tensor,
+) -> tuple[Tensor, float]:
+    """Samples within -1 and 1 that begin and end without a click, and their gain."""
+    if len(samples) != layout.samples:
+        raise ValueError(
+            f"vocoder {config.vocoder} gave {len(samples)} samples instead of {layout.samples}"
+        )
+    if not samples.isfinite().all():
+        raise FloatingPointError(f"vocoder {config.vocoder} gave samples that are not finite")
+    if prompt and config.prompt_crossfade:
+        overlap = round(config.overlap / 1000 * model.sample_rate)
+        samples = _begin_with(prompt, layout, samples, overlap)
+    samples = samples.float().clone()
+    if not config.loop:
+        rise, fall = (
+            min(round(seconds * model.sample_rate), len(samples) // 2)
+            for seconds in (FADE_IN_S, FADE_OUT_S)
+        )
+        samples[:rise] *= rising_fade(rise)
+        samples[len(samples) - fall :] *= rising_fade(fall).flip(0)
+    peak = float(samples.abs().max()) if len(samples) else 0.0
+    gain = 1 / peak if peak > 1 else 1.0
+    return samples / max(peak, 1.0), gain
+
+
+def _check_memory(model: PriorModel, config: GenerationConfig, count: int) -> None:
+    """Refuse takes that the memory cannot hold, before any work is done.
+
+    Raises:
+        MemoryError: saying how long takes may be.
+    """
+    available = _available_memory()
+    spectrogram = model.spectrogram
+    mel = 4 * spectrogram.n_mels * model.sample_rate / spectrogram.hop_length
+    # All takes are decoded before the first is inverted; the waveform is there several times.
+    per_second = count * mel + INVERSION_COPIES * (4 * model.sample_rate + mel)
+    if available is not None and config.duration * per_second > available:
+        raise MemoryError(
+            f"{count} x {config.duration:g} s need more memory than there is; at most "
+            f"{available / per_second:.0f} s fit, and more if fewer takes are made at once"
+        )
+
+
+def _available_memory() -> float | None:
+    """Bytes of memory that are free or can be freed, if the system tells."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            sizes = dict(line.split(":") for line in file)
+        return 1024 * float(sizes["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        try:
+            return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        except (AttributeError, OSError, ValueError):
+            return None
 
 
 def sample_codes(
@@ -185,7 +265,8 @@ def sample_codes(
     held = torch.full((height * width, model.num_quantizers), FREE)
     temperature = config.per_level("temperature", model.num_quantizers)
     chunks = [Chunk(stream(seed, CODES, n), held, temperature) for n in range(num_chunks)]
-    return draw_chunks(sampler, model, config, chunks, progress or no_progress).flatten(1)
+    with take_state(model.device):
+        return draw_chunks(sampler, model, config, chunks, progress or no_progress).flatten(1)
 
 
 def _decode_whole(model: PriorModel, layout: Shared, codes: Tensor) -> Tensor:
@@ -272,8 +353,24 @@ def _begin_with(prompt: Prompt, layout: Layout, samples: Tensor, overlap: int) -
     return torch.cat([begun, samples[len(recording) :]])
 
 
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - start
+class Stopwatch:
+    """Adds up the seconds of stages of the work on a device.
+
+    Attributes:
+        seconds: by stage.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = self._now()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self._now() - start
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":  # whose work goes on after the call returns
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()

@@ -16,6 +16,7 @@ from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
 from distill_prior_gen.checkpoint.errors import refusing
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import STRIDE, VQVAE
+from distill_prior_gen.torch_state import take_state
 
 DECODED_AT_ONCE = 64
 """Chunks in a decoder batch, which needs about 2 MB a chunk at the default size."""
@@ -170,7 +171,7 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
         ValueError: if there is no such device.
     """
     target = find_device(device)
-    with refusing(path):
+    with refusing(path), take_state():
         checkpoint = read_checkpoint(path)
         prior, vqvae = checkpoint.build_prior().to(target), checkpoint.build_vqvae().to(target)
     return PriorModel(vqvae, prior, checkpoint, target)

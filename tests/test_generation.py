@@ -1,4 +1,5 @@
 import random
+import time
 
 import numpy as np
 import pytest
@@ -162,3 +163,40 @@ def test_a_take_of_a_model_of_the_distill_app(tabla):
     mel = model.spectrogram.log_mel(torch.from_numpy(result.audio))
     frames = result.mel.shape[-1] - 1
     assert (mel[:, :frames] - result.mel[:, :frames]).abs().mean() < 0.4 * result.mel.mean()
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
+def test_a_count_that_is_none_is_refused_at_the_call(model, count):
+    with pytest.raises(ValueError, match="count must be a whole number"):
+        generate_takes(model, GenerationConfig(), count)
+
+
+def test_wrong_settings_are_refused_at_the_call(model):
+    with pytest.raises(ValueError, match="sampler must be one of"):
+        generate_takes(model, GenerationConfig(sampler="dice"))
+
+
+@pytest.mark.parametrize(("duration", "count"), [(1e12, 1), (30.0, 10**9)])
+def test_takes_beyond_the_memory_are_refused_before_the_work(model, duration, count):
+    config = GenerationConfig(duration=duration, allow_long=True)
+    with pytest.raises(MemoryError, match=r"at most \d+ s fit"):
+        generate_takes(model, config, count)
+
+
+def test_a_take_begins_and_ends_without_a_click(model):
+    rate = model.sample_rate
+    for seed in range(8):
+        audio = generate(model, GenerationConfig(duration=1, seed=seed, quality="fast")).audio
+        loudest = np.abs(audio).max()
+        assert max(abs(audio[0]), abs(audio[-1])) < 0.03 * loudest
+        # 2 ms later an attack is as loud as it is.
+        assert np.abs(audio[: rate // 100]).max() > 0.05 * loudest
+
+
+def test_the_seconds_of_takes_made_together_add_up(model):
+    start = time.perf_counter()
+    takes = list(generate_takes(model, GenerationConfig(duration=2, quality="fast"), 3))
+    elapsed = time.perf_counter() - start
+    spent = sum(sum(take.timings.values()) for take in takes)
+    assert 0.5 * elapsed < spent <= elapsed
+    assert len({take.timings["sample"] for take in takes}) == 1

@@ -14,6 +14,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
 from distill_prior_gen.plugins import Vocoder, choose, vocoders
 from distill_prior_gen.sampling.streams import PHASE, stream
+from distill_prior_gen.torch_state import take_state
 
 Invert = Callable[..., Tensor]
 """(log-mel ``[n_mels, frames]``, its settings, a random generator, one of `QUALITIES`, progress)
@@ -121,4 +122,5 @@ def invert_mel(
             for index, take in enumerate(mel)
         ]
         return torch.stack(takes)
-    return invert(mel, spectrogram, stream(seed, PHASE), quality, no_progress)
+    with take_state(mel.device):
+        return invert(mel, spectrogram, stream(seed, PHASE), quality, no_progress)

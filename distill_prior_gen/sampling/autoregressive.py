@@ -22,7 +22,7 @@ ROUNDING = 4e-6
 """Bound on the rounding error of float32 logits, which depends on batch size and device."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample_autoregressive(
     model: PriorModel, config: GenerationConfig, chunks: Sequence[Chunk], progress: Progress
 ) -> Tensor:

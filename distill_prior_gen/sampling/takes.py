@@ -83,7 +83,7 @@ def draw_chunks(
     progress: Progress,
 ) -> Tensor:
     """What the sampler draws, checked: int64 ``[chunk, H * W, level]``."""
-    codes = sampler.draw(model, config, chunks, progress)
+    codes = sampler.draw(model, config, chunks, progress).cpu()
     held = torch.stack([chunk.held for chunk in chunks])
     if codes.shape != held.shape or codes.dtype != torch.int64:
         raise ValueError(

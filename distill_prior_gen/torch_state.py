@@ -1,0 +1,73 @@
+"""PyTorch's state while a take is made, whatever the calling program has set.
+
+Takes are computed in one thread. Two threads are a little faster on an idle machine, but
+OpenMP's threads wait for each other by spinning: beside a busy program that makes a take
+several times slower. One thread also makes the samples independent of the number of
+threads, which decides in what order sums are rounded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+
+
+@contextmanager
+def take_state(device: torch.device | None = None) -> Iterator[None]:
+    """One thread, no autocast, no gradients, new tensors float32 on the CPU; set back afterwards.
+
+    All of it holds for the calling thread alone, except the default dtype where that is not
+    float32: PyTorch has one for all threads.
+
+    Args:
+        device: on which networks run, for which autocast is switched off too.
+    """
+    types = {"cpu", device.type if device else "cpu"}
+    with ExitStack() as stack:
+        stack.enter_context(_one_thread())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        for kind in sorted(types):
+            if torch.amp.is_autocast_available(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.get_default_dtype() != torch.float32:
+            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+            torch.set_default_dtype(torch.float32)
+        yield
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    # Not torch.set_num_threads: that also counts for threads that the program starts later.
+    library = _library()
+    before = torch.get_num_threads()
+    mkl = getattr(library, "MKL_Set_Num_Threads_Local", lambda threads: 0)
+    if library is not None:
+        library.omp_set_num_threads(1)
+    mkl_before = mkl(1)
+    try:
+        yield
+    finally:
+        mkl(mkl_before)
+        if library is not None:
+            library.omp_set_num_threads(before)
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """PyTorch's library, if the functions of OpenMP can be called through it."""
+    name = "libtorch_cpu.dylib" if sys.platform == "darwin" else "libtorch_cpu.so"
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name))
+        library.omp_set_num_threads(torch.get_num_threads())
+    except (OSError, AttributeError):
+        return None
+    return library
