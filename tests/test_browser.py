@@ -62,7 +62,15 @@ def folder(tmp_path_factory, model_path):
     (folder / "distill" / "__init__.py").touch()
     (folder / "distill" / "ui" / "__init__.py").touch()
     (folder / "distill" / "ui" / "state.py").write_text(STATE)
-    (folder / "distill" / "ui" / "app.py").write_text(APP)
+    loading = "lambda: setattr(app_state, 'loaded_vq_model', loaded)"
+    app = (
+        "from types import SimpleNamespace\nfrom distill.ui.state import app_state, ModelLibrary\n"
+    )
+    app += "loaded = SimpleNamespace(metadata=SimpleNamespace(model_id='slow'))\n"
+    app += "ModelLibrary.catalog['slow'] = SimpleNamespace(file_path='slow.distill')\n"
+    (folder / "distill" / "ui" / "app.py").write_text(
+        app + APP.replace('gr.Button("Open").click(print)', f'gr.Button("Open").click({loading})')
+    )
     return folder
 
 
@@ -74,6 +82,14 @@ IN_THE_APP = ["-c", "import torch; from distill.ui.app import launch_ui; launch_
 def both(request, folder):
     command = [*ALONE, "models"] if request.param == "alone" else IN_THE_APP
     process, url = serve(command, folder)
+    yield url
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def in_the_app(folder):
+    process, url = serve(IN_THE_APP, folder)
     yield url
     process.terminate()
     process.wait(20)
@@ -477,3 +493,173 @@ def test_nothing_runs_over_the_edge(both, new_page, width, theme):
     for button in page.get_by_role("button").all():
         box = button.bounding_box()
         assert box is None or box["x"] + box["width"] <= width
+
+
+def is_in_sight(page, button):
+    page.wait_for_timeout(100)
+    box = button.bounding_box()
+    return box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+def test_generate_is_in_sight_and_a_click_shows_at_once(both, new_page):
+    page = new_page(both)
+    button = page.get_by_role("button", name="Generate")
+    for _ in ("Advanced closed", "Advanced open"):
+        for width, height in ((1280, 900), (1280, 800), (390, 844)):
+            page.set_viewport_size({"width": width, "height": height})
+            assert is_in_sight(page, button)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        open_advanced(page)
+    choose_model(page, "slow")
+    page.evaluate("scrollTo(0, 0)")
+    turning = """button => new Promise(tell => {
+        button.click();
+        setTimeout(() => tell(getComputedStyle(button, "::after").animationName), 100);
+    })"""
+    assert button.evaluate(turning) == "distill-prior-turn"
+    page.get_by_role("button", name="Cancel").click()
+    still = "button => getComputedStyle(button, '::after').animationName == 'none'"
+    page.wait_for_function(still, arg=button.element_handle())
+
+
+def test_enter_in_seed_generates_and_so_does_ctrl_enter_anywhere(both, new_page):
+    page = new_page(both)
+    page.get_by_label("number input for Duration (seconds)").fill("2")
+    page.get_by_label("number input for Duration (seconds)").press("Control+Enter")
+    wait_for_take(page, 1)
+    expect_samples(page, 16_000)
+    page.get_by_role("textbox", name="Seed").fill("5")
+    page.get_by_role("textbox", name="Seed").press("Enter")
+    wait_for_take(page, 2)
+    page.get_by_role("textbox", name="Seed").fill("pi")
+    page.get_by_role("textbox", name="Seed").press("Enter")
+    fault = page.get_by_text("seed must be a whole number or empty, not 'pi'")
+    expect(fault).to_be_visible()
+    expect(page.get_by_role("radio", name=re.compile("^2: seed 5"))).to_be_checked()
+    page.get_by_role("textbox", name="Seed").fill("6")
+    expect(fault).to_be_hidden()
+
+
+def test_takes_are_compared_in_the_player_and_a_loop_loops(both, new_page):
+    page = new_page(both)
+    set_number(page, "Duration (seconds)", 8)
+    generate(page)
+    wait_for_take(page, 1)
+    player = page.locator("audio")
+    page.wait_for_function("audio => audio.duration == 8", arg=player.element_handle())
+    assert not player.evaluate("audio => audio.loop")
+    page.get_by_label("Loop").check()
+    generate(page)
+    wait_for_take(page, 2)
+    page.wait_for_function("() => document.querySelector('audio').loop")
+    expect(page.get_by_text("Share")).to_have_count(0)
+    expect(page.get_by_title("Share").locator("visible=true")).to_have_count(0)
+
+    # While a third is made, the second is heard and the first is chosen.
+    player.evaluate("audio => { audio.currentTime = 3 }")
+    make_many_slowly(page)
+    expect(page.locator(".progress-text")).to_be_visible()
+    player.scroll_into_view_if_needed()
+    above = """audio => {
+        const box = audio.getBoundingClientRect();
+        const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+        return document.elementFromPoint(x, y) === audio;
+    }"""
+    assert player.evaluate(above)
+    page.get_by_role("radio", name=re.compile("^1: ")).check()
+    page.wait_for_function(
+        "() => { const audio = document.querySelector('audio');"
+        "return !audio.loop && !audio.paused && audio.currentTime > 3 }"
+    )
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".progress-text")).to_have_count(0)
+
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("radio", name=re.compile("^1: "))).to_have_count(0)
+    page.get_by_role("button", name="Bring back take 1").click()
+    expect(page.get_by_role("radio", name=re.compile("^1: "))).to_be_checked()
+
+
+def test_a_download_is_named_like_the_take_and_an_export_is_forgotten_with_it(alone, new_page):
+    page = new_page(alone)
+    set_number(page, "Duration (seconds)", 1)
+    for number in (1, 2):
+        page.get_by_role("textbox", name="Seed").fill(str(40 + number))
+        generate(page)
+        wait_for_take(page, number)
+    downloads = []
+    page.on("download", lambda file: downloads.append(file))
+    page.get_by_role("button", name="Download").click()
+    for _ in range(50):
+        page.wait_for_timeout(100 if len(downloads) < 2 else 0)
+    assert {file.suggested_filename for file in downloads} == {"small-42.wav", "small-42.json"}
+    page.get_by_role("button", name="Export").first.click()
+    page.get_by_role("button", name="Export", exact=True).last.click()
+    expect(page.get_by_text("Saved as")).to_be_visible()
+    page.get_by_role("radio", name=re.compile("^1: ")).check()
+    expect(page.get_by_text("Saved as")).to_be_hidden()
+
+
+def test_a_command_is_copied_where_the_browser_has_no_clipboard_for_pages(alone, new_page):
+    """As over plain http."""
+    page = new_page(alone)
+    page.evaluate(
+        "Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true })"
+    )
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    wait_for_take(page, 1)
+    page.get_by_role("button", name="Copy command").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = "() => { delete navigator.clipboard; return navigator.clipboard.readText(); }"
+    assert page.evaluate(copied).startswith("distill-prior sample ")
+    expect(page.get_by_role("button", name="Copy command")).to_be_visible()
+
+
+def test_the_model_that_the_app_loads_meanwhile_is_chosen(in_the_app, new_page):
+    page = new_page(in_the_app)
+    expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^small"))
+    page.get_by_role("tab", name="First").click()
+    page.get_by_role("button", name="Open").click()
+    page.wait_for_timeout(300)
+    page.get_by_role("tab", name="Prior").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^slow"))
+
+
+# The contrast of each text with the colour behind it, as WCAG 2 defines it.
+CONTRASTS = """() => {
+    const colour = (text) => text.match(/[\\d.]+/g).map(Number);
+    const luminance = (colour) => colour.slice(0, 3)
+        .map((c) => c / 255)
+        .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = (element) => {
+        for (; element; element = element.parentElement) {
+            const found = colour(getComputedStyle(element).backgroundColor);
+            if (found.length === 3) return found;
+        }
+        return [255, 255, 255];
+    };
+    const texts = [...document.querySelectorAll(".gradio-container *")].filter((element) =>
+        element.checkVisibility() && element.getBoundingClientRect().width > 2
+        && [...element.childNodes].some((it) => it.nodeType === 3 && it.data.trim())
+        && !["STYLE", "SCRIPT"].includes(element.tagName));
+    return texts.map((element) => {
+        const pair = [colour(getComputedStyle(element).color), behind(element)].map(luminance);
+        return [(Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05), element.innerText];
+    });
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_texts_stand_out_from_what_is_behind_them(alone, new_page, theme):
+    page = new_page(alone, theme=theme)
+    set_number(page, "Duration (seconds)", 1)
+    open_advanced(page)
+    page.get_by_role("button", name="Start from a sound").click()
+    generate(page)
+    wait_for_take(page, 1)
+    page.wait_for_timeout(500)  # colours change gradually
+    contrasts = page.evaluate(CONTRASTS)
+    assert len(contrasts) > 80
+    assert [(ratio, text) for ratio, text in contrasts if ratio < 4.5] == []

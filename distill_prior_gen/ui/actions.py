@@ -167,21 +167,9 @@ class Actions:
             with self.working:
                 report(0.0, "Loading the model...")
                 loaded = loaded_model(model.path, self.context.device)
-                start = time.perf_counter()
+                made_of = loaded.identity, key, loaded.spectrogram, loaded.grid
                 for result in generate_takes(loaded, config, int(count), report):
-                    seconds = time.perf_counter() - start
-                    session.add(
-                        Take(
-                            session.made + 1,
-                            result,
-                            loaded.identity,
-                            key,
-                            loaded.spectrogram,
-                            loaded.grid,
-                            seconds,
-                        )
-                    )
-                    start = time.perf_counter()
+                    session.add(Take(session.made + 1, result, *made_of))
         except _CancelledError:
             gr.Info("Cancelled.")
         except Exception as error:  # of a plugin's sampler or vocoder, too

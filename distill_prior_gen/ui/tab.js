@@ -46,10 +46,14 @@
       await navigator.clipboard.writeText(text);
       return "Copied";
     } catch {
-      const box = find("command textarea");
-      box.focus();
+      const box = document.createElement("textarea");
+      box.value = text;
+      box.style.position = "fixed"; // else the page scrolls to it
+      document.body.append(box);
       box.select();
-      return document.execCommand("copy") ? "Copied" : "Now press Ctrl+C";
+      const copied = document.execCommand("copy");
+      box.remove();
+      return copied ? "Copied" : "Select it and press Ctrl+C";
     }
   };
 

@@ -135,9 +135,9 @@ def _connect_generation(
     def fault(session: Session) -> str:
         return FAULT.format(escape(session.fault))
 
-    def stop(session: Session, request: gr.Request) -> list[Any]:
+    def stop(number: int | None, session: Session, request: gr.Request) -> list[Any]:
         actions.stop(request.session_hash)
-        return actions.show(None, session)
+        return actions.show(number, session)
 
     _name_parameters(make)
     controls = [settings.model, *settings.settings.values()]
@@ -164,7 +164,7 @@ def _connect_generation(
         event.success(**details)
         event.failure(fault, session, below.status, **QUIET)
     below.cancel.click(
-        stop, session, take.shown, queue=False, cancels=[made, made_longer], **QUIET
+        stop, [take.chosen, session], take.shown, queue=False, cancels=[made, made_longer], **QUIET
     ).then(**details)
 
 

@@ -35,7 +35,6 @@ class Take:
         model_key: identifies the model in the list of models.
         spectrogram: settings of the model.
         grid: rows and columns of the model's code map.
-        seconds: that making it took.
         picture: of the take once it was drawn, see `ui.pictures.pixels`.
     """
 
@@ -45,16 +44,15 @@ class Take:
     model_key: str
     spectrogram: SpectrogramSettings
     grid: tuple[int, int]
-    seconds: float
     picture: np.ndarray | None = None
 
     def in_words(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
-        duration = self.result.duration
+        duration, seconds = self.result.duration, sum(self.result.timings.values())
         settings = ", ".join(self.settings())
         return (
             f"**Seed {self.result.seed}**, {round(duration, 2):g} s of sound in "
-            f"{self.seconds:.1f} s ({duration / self.seconds:.1f} times real time)  \n"
+            f"{seconds:.1f} s ({duration / seconds:.1f} times real time)  \n"
             f"{settings[0].upper()}{settings[1:]}"
         )
 
