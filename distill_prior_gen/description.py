@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -16,6 +15,8 @@ from distill_prior_gen.checkpoint.reading import (
     table,
 )
 from distill_prior_gen.messages import printable
+
+LARGEST_NUMBER = 1e15
 
 
 def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -84,8 +85,8 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int | float | None:
-    """A number from a file, None if it is not finite or no number."""
-    return value if type(value) in (int, float) and math.isfinite(value) else None
+    """A number from a file, None if it is none, not finite, or longer than anyone can read."""
+    return value if type(value) in (int, float) and abs(value) < LARGEST_NUMBER else None
 
 
 def _health(snapshot: dict[str, Any], levels: int) -> list[dict[str, float]] | None:

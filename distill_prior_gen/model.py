@@ -18,8 +18,8 @@ from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import STRIDE, VQVAE
 from distill_prior_gen.torch_state import take_state
 
-DECODED_AT_ONCE = 64
-"""Chunks in a decoder batch, which needs about 2 MB a chunk at the default size."""
+DECODED_AT_ONCE = 3072
+"""Positions in a decoder batch: 64 chunks of the default size, which need about 2 MB each."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class PriorModel:
     def decode(self, codes: Tensor) -> Tensor:
         """Log-mels, float32 ``[chunk, n_mels, frames]``, of codes ``[chunk, H * W, level]``."""
         mels = []
-        for part in codes.split(DECODED_AT_ONCE):
+        for part in codes.split(max(1, DECODED_AT_ONCE // codes.shape[1])):
             embeddings = self.vqvae.codes_to_embeddings(part.to(self.device), self.grid)
             mels.append(self.vqvae.decode(embeddings, self.spectrogram.n_mels, self.frames))
         return torch.cat(mels)
@@ -144,7 +144,7 @@ class PriorModel:
         embeddings = self.vqvae.codes_to_embeddings(flat, (height, columns))
         if loop:
             embeddings = torch.cat([embeddings, embeddings[..., :1]], dim=-1)
-        size, bands = DECODED_AT_ONCE * self.grid[1], self.spectrogram.n_mels
+        size, bands = max(1, DECODED_AT_ONCE // height), self.spectrogram.n_mels
         mels = []
         for start in range(0, columns, size):
             piece = embeddings[..., start : start + size + 1]

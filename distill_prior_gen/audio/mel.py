@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from dataclasses import dataclass
 from importlib import metadata
 from types import ModuleType
@@ -19,6 +20,18 @@ LIMITS: dict[str, tuple[float, float]] = {
     "power": (0.1, 4.0),
 }
 
+MOST_HOPS = 128
+"""Frames to a window."""
+
+MOST_WEIGHTS = 2**24
+"""Weights of a filter bank, bins times bands; the default settings have 131,200."""
+
+MOST_BINS = 2**22
+"""Bins of all frames of a second; the default settings have 96,094."""
+
+MOST_BANDS = 2**19
+"""Mel bands of all frames of a second; the default settings have 12,000."""
+
 
 @dataclass(frozen=True)
 class SpectrogramSettings:
@@ -31,13 +44,14 @@ class SpectrogramSettings:
     Args:
         sample_rate: in Hz.
         n_fft: window and transform length in samples.
-        hop_length: samples from frame to frame, at most `n_fft`.
+        hop_length: samples from frame to frame, from ``n_fft / 128`` to `n_fft`.
         n_mels: mel bands.
         f_min, f_max: outer edges of the bands in Hz; None is half the sample rate.
         power: exponent of the magnitudes, 2 for power and 1 for amplitude.
 
     Raises:
-        ValueError: naming the field, its value and what it may be.
+        ValueError: naming the field, its value and what it may be; also if the settings together
+            need more than `MOST_WEIGHTS`, `MOST_BINS` or `MOST_BANDS`.
     """
 
     sample_rate: int = 48_000
@@ -53,7 +67,9 @@ class SpectrogramSettings:
             value = getattr(self, field)
             kind = (int, float) if field in ("f_min", "power") else int
             if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
-                raise ValueError(f"{field} must be from {low:g} to {high:g}, not {value!r}")
+                raise ValueError(
+                    f"{field} must be from {low:g} to {high:g}, not {reprlib.repr(value)}"
+                )
         if self.hop_length > self.n_fft:
             raise ValueError(
                 f"hop_length must be at most n_fft ({self.n_fft}), not {self.hop_length}"
@@ -63,7 +79,28 @@ class SpectrogramSettings:
         if not (isinstance(top, (int, float)) and self.f_min < top <= nyquist):
             raise ValueError(
                 f"f_max must be above f_min ({self.f_min:g}) and at most half the sample rate "
-                f"({nyquist:g}), not {self.f_max!r}"
+                f"({nyquist:g}), not {reprlib.repr(self.f_max)}"
+            )
+        self._check_cost()
+
+    def _check_cost(self) -> None:
+        """Refuse sizes that are possible each, but together more than a machine can serve."""
+        bins, frames = self.n_fft // 2 + 1, self.sample_rate / self.hop_length
+        if self.n_fft > MOST_HOPS * self.hop_length:
+            raise ValueError(
+                f"hop_length must be at least n_fft / {MOST_HOPS} ({self.n_fft / MOST_HOPS:g}), "
+                f"not {self.hop_length}"
+            )
+        if bins * self.n_mels > MOST_WEIGHTS:
+            raise ValueError(
+                f"n_fft {self.n_fft} with n_mels {self.n_mels} needs a filter bank of more than "
+                f"{MOST_WEIGHTS} weights"
+            )
+        if frames * bins > MOST_BINS or frames * self.n_mels > MOST_BANDS:
+            raise ValueError(
+                f"sample_rate {self.sample_rate} with hop_length {self.hop_length}, n_fft "
+                f"{self.n_fft} and n_mels {self.n_mels} needs more than {MOST_BINS} bins or "
+                f"{MOST_BANDS} bands for a second of sound"
             )
 
     def frames(self, samples: int) -> int:

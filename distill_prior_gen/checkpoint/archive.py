@@ -36,7 +36,7 @@ FORMAT = "distill_model"
 MOST_BYTES = 2 * 2**30
 """Size of the largest file that is read."""
 
-MOST_PICKLE_BYTES = 8 * 2**20
+MOST_PICKLE_BYTES = 2 * 2**20
 """Size of the description of the values in a file, which are a few thousand bytes as a rule."""
 
 BLOCK = 2**20

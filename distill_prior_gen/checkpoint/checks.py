@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import lru_cache
-from reprlib import repr as shortened
+from reprlib import Repr
 from typing import Any
 
 import torch
@@ -31,6 +31,15 @@ MOST_LAYERS = 128
 
 MOST_TOKENS = 2**14
 """Tokens in a chunk, and in a second; a model of the default size has 144."""
+
+
+class _Shortened(Repr):
+    def repr_Tensor(self, tensor: Tensor, level: int) -> str:  # noqa: N802 - called by that name
+        return "a tensor"
+
+
+shortened = _Shortened().repr
+"""Values from a file as messages show them."""
 
 
 def check_version(contents: dict[str, Any]) -> None:
@@ -55,6 +64,8 @@ def read_spectrogram(contents: dict[str, Any]) -> SpectrogramSettings:
     for field in fields(SpectrogramSettings):
         if field.name not in table:
             raise ValueError(f"{field.name} is missing in spectrogram_config")
+        if type(value := table[field.name]) not in (int, float, type(None)):
+            raise ValueError(f"{field.name} must be a number, not {shortened(value)}")
     return SpectrogramSettings(**{f.name: table[f.name] for f in fields(SpectrogramSettings)})
 
 

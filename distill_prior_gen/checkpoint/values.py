@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_INSTRUCTIONS = 500_000
+MOST_INSTRUCTIONS = 200_000
 MOST_VALUES = 200_000
 """Values in a file; one that is used twice counts twice, since it would be shown twice."""
 
