@@ -12,6 +12,12 @@
     button.click();
   }, true);
 
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#distill-prior-status a")) return;
+    event.preventDefault();
+    find("player").scrollIntoView();
+  });
+
   // An error has been read when something is changed after it.
   document.addEventListener("input", (event) => {
     if (event.target.closest("#distill-prior")) find("status .fault")?.classList.add("read");
