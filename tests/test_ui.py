@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import wave
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -766,3 +767,12 @@ def test_takes_of_one_click_have_seeds_in_a_row(context, folder):
     model = load_model(folder / "models" / "small.distill", "cpu")
     alone = generate(model, session.takes[2].result.config)
     assert alone.codes.equal(session.takes[2].result.codes)
+
+
+def test_takes_of_one_click_share_its_time(context):
+    actions, session = Actions(context), Session()
+    started = time.perf_counter()
+    actions.make("small.distill", page(duration=5), 8, session, None, silently)
+    passed = time.perf_counter() - started
+    said = [re.search(r"in ([\d.]+) s \(", take.in_words())[1] for take in session.takes.values()]
+    assert sum(map(float, said)) <= passed + 8 * 0.05

@@ -18,7 +18,7 @@ from distill_prior_gen.config import LIMITS, ExportConfig
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.paths import free_path, sidecar_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
-from distill_prior_gen.ui.controls import MOST_LETTERS, MOST_TAKES, TOP_K
+from distill_prior_gen.ui.controls import MOST_TAKES, TOP_K
 from distill_prior_gen.ui.library import (
     SUFFIXES,
     Entry,
@@ -28,6 +28,7 @@ from distill_prior_gen.ui.library import (
     find_models,
     loaded_model,
 )
+from distill_prior_gen.ui.results import MOST_LETTERS
 from distill_prior_gen.ui.settings import SETTINGS, to_config, to_page
 from distill_prior_gen.ui.takes import Session, Take, names
 

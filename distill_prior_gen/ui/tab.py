@@ -1,6 +1,7 @@
 """The Prior tab: choose a model, set how to sample it, listen, keep what is good.
 
-`controls` has what stands on the page, `actions` what it does; here the two are connected.
+`controls` and `results` have what stands on the page, `actions` what it does; here they are
+connected.
 """
 
 from __future__ import annotations
@@ -17,18 +18,15 @@ from gradio.context import Context
 from distill_prior_gen.plugins import TabContext
 from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.controls import (
-    COPY,
     FAULT,
     MADE,
     START,
     Bar,
     SettingsPanel,
-    TakePanel,
     bar,
-    bit_depth,
     settings_panel,
-    take_panel,
 )
+from distill_prior_gen.ui.results import COPY, TakePanel, bit_depth, take_panel
 from distill_prior_gen.ui.settings import SETTINGS
 from distill_prior_gen.ui.takes import Session
 
