@@ -53,10 +53,10 @@ def distill_register_prior_samplers(register: RegisterSampler) -> None:
             chunks, and ``progress(share, text)``. Each chunk has a ``generator`` of random
             numbers, a ``temperature`` for each level, and ``held``, int64 ``[H * W, levels]``
             with the codes that it must have and -1 where it may have any. `draw` returns codes,
-            an int64 tensor ``[chunks, H * W, levels]``. If `continues`, it is called for one
-            chunk of every take after the other, each held to the end of the one before, or if
-            `at_once`, once for all chunks, in whose ``repeats`` is told what they have from
-            each other; otherwise once for all chunks.
+            an int64 tensor ``[chunks, H * W, levels]`` on any device. If `continues`, it is called
+            for one chunk of every take after the other, each held to the end of the one before, or
+            if `at_once`, once for all chunks, in whose ``repeats`` is told what they have from each
+            other; otherwise once for all chunks.
     """
 
 
