@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ from distill_prior_gen.audio.recordings import RecordingError, find_recordings, 
 from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
-from distill_prior_gen.generation import generate_takes, sample_codes
+from distill_prior_gen.generation import Stopwatch, generate_takes, sample_codes
 from distill_prior_gen.measures import mel_fit
 from distill_prior_gen.messages import printable
 from distill_prior_gen.model import PriorModel, load_model
@@ -98,6 +98,8 @@ def run_benchmark(
         plain_runs = max(1, RUNS // seconds)
         here = [make(model, config, chunks) for _ in range(RUNS)]
         plain = [make_plainly(model, plain_prior, config, chunks) for _ in range(plain_runs)]
+        for run in (*plain, *here):
+            run["whole"] = sum(run.values())
         for stage in (*STAGES, "whole"):
             times = {
                 "plain": median(run[stage] for run in plain),
@@ -110,14 +112,17 @@ def run_benchmark(
 
 def make(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, float]:
     """Seconds a stage of this package's way."""
-    stopwatch = Stopwatch()
-    tokens = stopwatch("sampling", sample_codes, model, chunks, config)
+    stopwatch = Stopwatch(model.device)
+    with stopwatch("sampling"):
+        tokens = sample_codes(model, chunks, config)
     codes = tokens.unflatten(1, (-1, model.num_quantizers))
-    mels = stopwatch("decoding", model.decode, codes)
+    with stopwatch("decoding"):
+        mels = model.decode(codes)
     frames = round(OVERLAP_S * model.sample_rate / model.spectrogram.hop_length)
     mel = join_log_mels(mels, frames)
-    stopwatch("inversion", invert_mel, mel, model.spectrogram)
-    return stopwatch.times()
+    with stopwatch("inversion"):
+        invert_mel(mel, model.spectrogram)
+    return stopwatch.seconds
 
 
 @torch.no_grad()
@@ -125,7 +130,7 @@ def make_plainly(
     model: PriorModel, prior: PlainPrior, config: GenerationConfig, chunks: int
 ) -> dict[str, float]:
     """Seconds a stage of the plain way."""
-    stopwatch = Stopwatch()
+    stopwatch = Stopwatch(model.device)
     generator = torch.Generator().manual_seed(0)
     filters = [config.per_level(field, 1)[0] for field in ("temperature", "top_k", "top_p")]
 
@@ -140,11 +145,14 @@ def make_plainly(
 
     pieces = []
     for _ in range(chunks):
-        codes = stopwatch("sampling", sample)
-        mel = stopwatch("decoding", model.decode, codes)[0]
-        pieces.append(stopwatch("inversion", invert_mel, mel, model.spectrogram, "torchaudio"))
+        with stopwatch("sampling"):
+            codes = sample()
+        with stopwatch("decoding"):
+            mel = model.decode(codes)[0]
+        with stopwatch("inversion"):
+            pieces.append(invert_mel(mel, model.spectrogram, "torchaudio"))
     overlap_add(torch.stack(pieces), round(OVERLAP_S * model.sample_rate))
-    return stopwatch.times()
+    return stopwatch.seconds
 
 
 def compare_vocoders(
@@ -214,21 +222,3 @@ def read_recordings(folder: Path, sample_rate: int, seconds: float) -> list[Tens
     for reason in reasons:
         logger.warning("%s", reason)
     return recordings
-
-
-class Stopwatch:
-    """Adds up the seconds that calls take, by stage."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-
-    def __call__(self, stage: str, work: Callable[..., Tensor], *arguments: Any) -> Tensor:
-        start = time.perf_counter()
-        result = work(*arguments)
-        if result.is_cuda:
-            torch.cuda.synchronize()
-        self.seconds[stage] += time.perf_counter() - start
-        return result
-
-    def times(self) -> dict[str, float]:
-        return self.seconds | {"whole": sum(self.seconds.values())}

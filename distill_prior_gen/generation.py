@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def generate_takes(
         FloatingPointError: if the prior's logits or the samples are not finite.
     """
     config = config or GenerationConfig()
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
         raise ValueError(f"count must be a whole number of takes from 1, not {count!r}")
     sampler = choose("sampler", config.sampler, samplers())
     vocoder = choose("vocoder", config.vocoder, vocoders())
@@ -157,7 +158,7 @@ def _takes(
             if isinstance(layout, Shared):
                 mels = [_decode_whole(model, layout, take) for take in codes]
             else:
-                mels = list(model.decode(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]))
+                mels = [model.decode(take) for take in codes]
     common = {stage: seconds / count for stage, seconds in stopwatch.seconds.items()}
     for take, config in enumerate(configs):
 

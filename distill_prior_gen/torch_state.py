@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -38,10 +39,32 @@ def take_state(device: torch.device | None = None) -> Iterator[None]:
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        if torch.get_default_dtype() != torch.float32:
-            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
-            torch.set_default_dtype(torch.float32)
+        stack.enter_context(_FLOAT32)
         yield
+
+
+class _DefaultFloat32:
+    """The default dtype float32 as long as any thread is inside, then what it was."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.before = threading.Lock(), 0, torch.float32
+
+    def __enter__(self) -> None:
+        with self.lock:
+            current = torch.get_default_dtype()
+            if self.inside == 0 or current != torch.float32:
+                self.before = current
+            self.inside += 1
+            torch.set_default_dtype(torch.float32)
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0 and self.before != torch.float32:
+                torch.set_default_dtype(self.before)
+
+
+_FLOAT32 = _DefaultFloat32()
 
 
 @contextmanager

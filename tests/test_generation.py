@@ -165,6 +165,11 @@ def test_a_take_of_a_model_of_the_distill_app(tabla):
     assert (mel[:, :frames] - result.mel[:, :frames]).abs().mean() < 0.4 * result.mel.mean()
 
 
+def test_a_count_may_be_a_whole_number_of_numpy(model):
+    config = GenerationConfig(duration=1, seed=0, quality="fast")
+    assert len(list(generate_takes(model, config, np.int64(2)))) == 2
+
+
 @pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])
 def test_a_count_that_is_none_is_refused_at_the_call(model, count):
     with pytest.raises(ValueError, match="count must be a whole number"):

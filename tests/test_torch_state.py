@@ -130,6 +130,29 @@ def test_takes_from_several_threads_at_once_are_those_made_alone(demo, takes):
     assert state.equal(torch.get_rng_state())
 
 
+def test_the_default_dtype_stays_until_the_last_of_several_threads_is_finished(demo, takes):
+    late_begun, early_finished, made = threading.Event(), threading.Event(), []
+
+    def hold(share, text):
+        late_begun.set()
+        early_finished.wait(60)
+
+    late = threading.Thread(target=lambda: made.append(generate(demo, CONFIGS["loop"], hold)))
+
+    def start_late(share, text):
+        if not late_begun.is_set():
+            late.start()
+            late_begun.wait(60)
+
+    with default_dtype(torch.float64):
+        made.append(generate(demo, CONFIGS["loop"], start_late))
+        early_finished.set()
+        late.join()
+        assert torch.get_default_dtype() == torch.float64
+    assert len(made) == 2
+    assert all(np.array_equal(take.audio, takes["loop"].audio) for take in made)
+
+
 def test_a_take_that_is_edited_in_place_changes_no_other(demo):
     config = GenerationConfig(duration=1, seed=4, quality="fast")
     with torch.inference_mode():
