@@ -1,10 +1,16 @@
+import shutil
 import subprocess
 import sys
+import tarfile
+import zipfile
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import distill_prior_gen
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(*arguments, **options):
@@ -62,3 +68,34 @@ def test_a_torchaudio_that_does_not_load_is_one_line(tmp_path, model_path):
         assert result.stderr.startswith("Error: torch 2.")
         assert "pip install 'torch==2.10.*' 'torchaudio==2.10.*'" in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("target", ["sdist", "wheel"])
+def test_packages_contain_what_git_knows_and_nothing_else(target, tmp_path):
+    pytest.importorskip("hatchling")
+    if not (ROOT / ".git").exists():
+        pytest.skip("not in a repository")
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, check=True, text=True
+    )
+    known = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    copy = tmp_path / "copy"
+    for name in known:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy / name)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y"]
+    subprocess.run([*git, "init", "-q"], cwd=copy, check=True)
+    subprocess.run([*git, "add", "--all", "--force"], cwd=copy, check=True)
+    for stray in ("distill_prior_gen/stray.py", "tests/stray.wav", "docs/stray/a.md", "stray.py"):
+        (copy / stray).parent.mkdir(exist_ok=True)
+        (copy / stray).touch()
+    run("-m", "hatchling", "build", "-t", target, "-d", str(tmp_path), cwd=copy, check=True)
+    if target == "sdist":
+        with tarfile.open(*tmp_path.glob("*.tar.gz")) as archive:
+            packed = {name.split("/", 1)[1] for name in archive.getnames()} - {"PKG-INFO"}
+        assert packed == known
+    else:
+        with zipfile.ZipFile(*tmp_path.glob("*.whl")) as archive:
+            packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        package = {name for name in known if name.startswith("distill_prior_gen/")}
+        assert packed - {"distill_prior_gen_autoload.py"} == package

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.messages import printable
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
@@ -17,11 +19,11 @@ def plugins(as_json: bool) -> None:
         click.echo(json.dumps(listed, indent=2))
         return
     for plugin in listed:
-        click.echo(f"{plugin['name']} {plugin['version'] or ''}".rstrip())
+        click.echo(printable(f"{plugin['name']} {plugin['version'] or ''}".rstrip()))
         for hook, names in plugin["hooks"].items():
-            click.echo(f"  {hook:<34}{', '.join(names)}".rstrip())
+            click.echo(f"  {hook:<34}{printable(', '.join(names))}".rstrip())
         for fault in plugin["faults"]:
-            click.echo(f"  fault: {fault}")
+            click.echo(f"  fault: {printable(fault)}")
 
 
 def _listed() -> list[dict[str, Any]]:
