@@ -42,16 +42,19 @@ class _UnexpectedAppError(Exception):
 
 def autoload() -> None:
     """Have the tabs added to the Distill app once it is built. Never raises."""
-    with _failure_logged():
+    with failure_logged():
         if os.environ.get(SWITCH) != "0" and (_CORE in sys.modules or find_spec(_CORE)):
             _wait_for_app()
 
 
 @contextmanager
-def _failure_logged(what: str = "Nothing added to the Distill app") -> Iterator[None]:
+def failure_logged(what: str = "Nothing added to the Distill app") -> Iterator[None]:
+    """Log a failure in one line instead of raising it."""
     try:
         yield
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may call sys.exit
         text = " ".join(str(error).split())
         if not isinstance(error, _UnexpectedAppError):
             text = f"{type(error).__name__}: {text}"
@@ -85,7 +88,7 @@ class _AppFinder:
         found = (finder.find_spec(name, path, target) for finder in others)
         spec = next(filter(None, found), None)
         if spec is not None:
-            with _failure_logged():
+            with failure_logged():
                 spec.loader = self._hooked(spec.loader)
         return spec
 
@@ -96,7 +99,7 @@ class _AppFinder:
 
         def exec_module(module: ModuleType) -> None:
             execute(module)
-            with _failure_logged():
+            with failure_logged():
                 sys.meta_path.remove(self)
                 _wrap_create_app(module)
 
@@ -114,7 +117,7 @@ class _HalfImportedApp(ModuleType):
     def __getattribute__(self, name: str) -> Any:
         if not _is_initializing(self):
             self.__class__ = ModuleType  # type: ignore[assignment]
-            with _failure_logged():
+            with failure_logged():
                 _wrap_create_app(self)
         return ModuleType.__getattribute__(self, name)
 
@@ -134,7 +137,7 @@ def _wrap_create_app(module: ModuleType) -> None:
     @wraps(original)
     def create_app(*args: Any, **kwargs: Any) -> Any:
         app = original(*args, **kwargs)
-        with _failure_logged():
+        with failure_logged():
             _add_tabs(app)
         return app
 
@@ -151,8 +154,8 @@ def _add_tabs(app: Any) -> None:
     row = _row_of_tabs(app)
     context = _tab_context()
     for tab in registered_tabs():
-        with _failure_logged(f"No tab {tab.label!r} in the Distill app"):
-            _add_tab(app, row, tab, context)
+        with failure_logged(f"No tab {tab.label!r} in the Distill app"):
+            add_tab(app, row, tab, context)
 
 
 def _tab_context() -> TabContext:
@@ -206,8 +209,15 @@ def _outermost(kind: type, block: Any) -> Iterator[Any]:
             yield from _outermost(kind, child)
 
 
-def _add_tab(app: Any, row: Any, tab: Tab, context: TabContext) -> None:
-    """Build `tab` into the finished `app`; where that fails, `app` is as before."""
+def add_tab(app: Any, row: Any, tab: Tab, context: TabContext) -> None:
+    """Build a tab into a finished app; where that fails, the app is as before.
+
+    Args:
+        app: the ``gradio.Blocks`` with the row of tabs.
+        row: the ``gradio.Tabs`` to add it to.
+        tab: from a plugin.
+        context: what to tell it.
+    """
     import gradio as gr
 
     if any(getattr(child, "id", None) == tab.identifier for child in row.children):

@@ -145,7 +145,7 @@ def _takes(
     """The takes of `generate_takes`; `configs` differ in nothing but their seeds."""
     count, stopwatch = len(configs), Stopwatch(model.device)
     with take_state(model.device):
-        with stopwatch("sample"):
+        with stopwatch("sample"), _exit_refused("sampler", configs[0].sampler):
             codes = draw_takes(
                 sampler,
                 model,
@@ -167,7 +167,8 @@ def _takes(
 
         stopwatch = Stopwatch(model.device)
         with take_state(model.device), stopwatch("invert"):
-            samples, mel = _reconstruct(vocoder, model, config, layout, mels[take], report)
+            with _exit_refused("vocoder", config.vocoder):
+                samples, mel = _reconstruct(vocoder, model, config, layout, mels[take], report)
             audio, gain = _finish(model, config, layout, prompt, samples)
             # Clones, so that a take that is edited in place changes no other.
             mel, own_codes = mel.clone(), codes[take].clone()
@@ -352,6 +353,15 @@ def _begin_with(prompt: Prompt, layout: Layout, samples: Tensor, overlap: int) -
     share[len(recording) - fade :] -= rising_fade(fade)
     begun = torch.lerp(samples[: len(recording)], recording, share)
     return torch.cat([begun, samples[len(recording) :]])
+
+
+@contextmanager
+def _exit_refused(kind: str, name: str) -> Iterator[None]:
+    """Raise RuntimeError where a plugin's code would end the program."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"{kind} {name} called sys.exit({error.code!r})") from error
 
 
 class Stopwatch:

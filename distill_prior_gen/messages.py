@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import unicodedata
 
 REASONS = {
     errno.ENOENT: "there is no such file or folder",
@@ -11,32 +12,39 @@ REASONS = {
     errno.EROFS: "the file system is read-only",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would be larger than is allowed",
     errno.ENAMETOOLONG: "the name is too long",
     errno.ENOTDIR: "part of the path is a file, not a folder",
     errno.EISDIR: "it is a folder, not a file",
 }
 
+EXPECTED = (ValueError, ArithmeticError, ImportError, OSError)
+"""Errors whose messages are sentences; others are shown with their type."""
+
 
 def printable(text: object) -> str:
-    """Text in one line, with characters that a terminal would obey shown as escapes."""
+    """Text with the characters that a terminal would obey, or cannot show, as escapes."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in " ".join(str(text).split())
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in str(text)
     )
 
 
 def in_words(error: BaseException) -> str:
     """What went wrong, in one line that is never empty."""
-    if isinstance(error, OSError) and error.errno in REASONS and error.filename:
-        return printable(f"{error.filename}: {REASONS[error.errno]}")
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return printable(f"{error.filename}: {error.strerror}")
-    text = printable(error)
+    text = printable(" ".join(line.strip() for line in str(error).splitlines())).strip()
+    if isinstance(error, OSError) and error.strerror:
+        reason = REASONS.get(error.errno or 0, error.strerror)
+        files = [printable(file) for file in (error.filename, error.filename2) if file is not None]
+        return f"{' to '.join(files)}: {reason}" if files else reason
     if isinstance(error, MemoryError):
         return text or "out of memory; make less at once, or close other programs"
     if isinstance(error, RecursionError):
         return "something is nested too deeply"
-    expected = (ValueError, ArithmeticError, ImportError, OSError)
-    if isinstance(error, expected) and text:
+    if isinstance(error, SystemExit):
+        return f"a plugin ended the program with sys.exit({text})"
+    if isinstance(error, EXPECTED) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -11,22 +11,23 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 import pluggy
 
-from distill_prior_gen import hookspecs, prior_sampler
+from distill_prior_gen import __version__, hookspecs
+from distill_prior_gen.messages import in_words, printable
 
 if TYPE_CHECKING:
     from distill_prior_gen.audio.vocoders import Invert
     from distill_prior_gen.sampling.chunks import DrawChunks
 
 DISTRIBUTION = "distill-prior-gen"
-OWN = "prior-sampler"
-"""Name of the plugin with which this package registers its own features."""
+OWN, OWN_MODULE = "prior-sampler", "distill_prior_gen.prior_sampler"
+"""The plugin with which this package registers its own features."""
 
 LOAD, BLOCK = "DISTILL_LOAD_PLUGINS", "DISTILL_BLOCK_PLUGINS"
 
@@ -117,7 +118,7 @@ class Plugin:
         """Log a fault, once."""
         if fault not in self.faults:
             self.faults.append(fault)
-            logger.warning("Plugin %s: %s", self.name, fault)
+            logger.warning("Plugin %s: %s", printable(self.name), fault)
 
 
 class Plugins:
@@ -132,7 +133,7 @@ class Plugins:
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.found: dict[str, Plugin] = {}
-        self._load(Plugin(OWN, metadata.version(DISTRIBUTION)), lambda: prior_sampler)
+        self._load(Plugin(OWN, __version__), lambda: import_module(OWN_MODULE))
         only, blocked = _names(LOAD), _names(BLOCK)
         for entry in metadata.entry_points(group=hookspecs.PROJECT):
             distribution = entry.dist.name if entry.dist else entry.name
@@ -148,8 +149,12 @@ class Plugins:
                 raise ValueError("another plugin has that name")
             self.found[plugin.name] = plugin
             self.manager.register(load(), plugin.name)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may call sys.exit
             plugin.report(f"not loaded: {_line(error)}")
+            if self.found.get(plugin.name) is plugin and self.manager.has_plugin(plugin.name):
+                self.manager.unregister(name=plugin.name)
 
     def loaded(self) -> list[tuple[Plugin, Any]]:
         """The loaded plugins and their modules, in the order of their registration."""
@@ -175,12 +180,16 @@ class Plugins:
             arguments, things = _registry(hook)
             try:
                 self.manager.subset_hook_caller(hook, others)(**arguments)
-            except Exception as error:
+                _check_kinds(hook, things)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a plugin may call sys.exit
                 plugin.report(f"{hook} failed: {_line(error)}")
                 continue
             for name, thing in things.items():
                 if name in collected:
-                    plugin.report(f"{name!r} is taken by plugin {collected[name][1].name}")
+                    owner = printable(collected[name][1].name)
+                    plugin.report(f"{name!r} is taken by plugin {owner}")
                 else:
                     collected[name] = thing, plugin
         return collected
@@ -207,9 +216,9 @@ def registered_tabs() -> list[Tab]:
     return list(_things("distill_register_tabs").values())
 
 
-def commands() -> list[click.Command]:
-    """All commands, in the order of their registration."""
-    return list(_things("distill_register_commands").values())
+def commands() -> dict[str, click.Command]:
+    """All commands by name, in the order of their registration."""
+    return _things("distill_register_commands")
 
 
 def choose(field: str, name: str, things: dict[str, Thing]) -> Thing:
@@ -229,7 +238,7 @@ def _things(hook: str) -> dict[str, Any]:
 
 def _registry(hook: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The argument to call a hook with, and the dictionary that it will fill."""
-    things: dict[str, Any] = {}
+    things: dict[str, Any] = _Registered()
     if hook == "distill_register_commands":
         return {"cli": click.Group(commands=things)}, things
     if hook == "distill_register_tabs":
@@ -256,5 +265,38 @@ def _names(variable: str) -> set[str]:
     return {name.strip() for name in os.environ.get(variable, "").split(",")} - {""}
 
 
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+class _Registered(dict[str, Any]):
+    """What one plugin registers with a hook, by name."""
+
+    def __setitem__(self, name: str, thing: Any) -> None:
+        if name in self:
+            raise ValueError(f"{name!r} is registered twice")
+        super().__setitem__(name, thing)
+
+
+def _check_kinds(hook: str, things: dict[Any, Any]) -> None:
+    """Check what a plugin has registered with a hook.
+
+    Raises:
+        TypeError: naming what is of the wrong kind.
+    """
+    kinds: dict[type, dict[str, Any]] = {
+        Sampler: {"draw": Callable, "continues": bool, "at_once": bool},
+        Vocoder: {"invert": Callable, "loops": bool},
+        Tab: {"label": str, "build": Callable, "position": int | None},
+    }
+    for name, thing in things.items():
+        if not isinstance(name, str) or not name.strip() or printable(name) != name:
+            raise TypeError(f"a name must be text that can be printed, not {name!r}")
+        if hook == "distill_register_commands" and not isinstance(thing, click.Command):
+            raise TypeError(f"{name!r} must be a click command, not {type(thing).__name__}")
+        for field_, kind in kinds.get(type(thing), {}).items():
+            value = getattr(thing, field_)
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise TypeError(f"{field_} of {name!r} must not be {type(value).__name__}")
+
+
+def _line(error: BaseException) -> str:
+    text = in_words(error)
+    kind = type(error).__name__
+    return text if text.startswith(kind) else f"{kind}: {text}"

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import distill_prior_gen
+
 STATE = """
 from pathlib import Path
 from types import SimpleNamespace
@@ -401,3 +403,16 @@ def test_the_real_app_gets_the_registered_tabs(tmp_path):
     assert labels
     assert set(labels) <= set(tab_labels(config))
     assert tab_labels(config)[0] == "Data"
+
+
+def test_the_entry_point_does_nothing_where_the_package_is_gone(tmp_path):
+    source = Path(distill_prior_gen.__file__).with_name("autoload.py").read_text()
+    (tmp_path / "distill_prior_gen_autoload.py").write_text(source)
+    program = (
+        "import sys; sys.modules['distill_prior_gen'] = None;"
+        "import distill_prior_gen_autoload as module; module.autoload(); print('alive')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (run.stdout, run.stderr) == ("alive\n", "")
