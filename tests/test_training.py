@@ -32,9 +32,9 @@ from distill_prior_gen.checkpoint import (
 )
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import no_progress
-from distill_prior_gen.training.data import Recording
 from distill_prior_gen.training.loop import Fit, fit
 from distill_prior_gen.training.prior import cross_entropy, memorizing
+from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.vqvae import codebook_health, reconstruction_error
 
 from .models import SMALL, write_model
@@ -47,7 +47,7 @@ def sound(index: int, seconds: float = 1.5, rate: int = 8000) -> np.ndarray:
     """A tone that decays, of a pitch of its own, over a little noise."""
     time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(index).normal(0, 0.01, len(time))
-    tone = np.sin(2 * np.pi * 200 * 1.5 ** (index % 4) * time)
+    tone = np.sin(2 * np.pi * 200 * 1.3 ** (index % 8) * time)
     return (0.5 * tone * np.exp(-time) + noise).astype("float32")
 
 

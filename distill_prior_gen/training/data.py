@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 import torch
@@ -21,32 +21,22 @@ from distill_prior_gen.audio.recordings import (
 )
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.messages import printable
+from distill_prior_gen.training.copies import group_copies
+from distill_prior_gen.training.recording import SILENT_FILE, Recording
+from distill_prior_gen.training.split import hold_out
 
 FILES = (5, 500)
 """Fewest and most recordings that a model is trained on."""
 
-VALIDATION_SHARE = 0.2
-SILENT_FILE = 1e-4
-"""A recording is silent if its largest sample is below this."""
-
-SILENT_CHUNK = 0.01
-"""A chunk is silent if its largest sample, by that of its recording, is below this."""
-
 SPEEDS = ((1, 1), (1, 1), (24, 25), (25, 24), (16, 15), (15, 16))
-"""Speeds, and so pitches, that recordings are trained at: up to a semitone off, a third as is."""
+"""Speeds, and so pitches, at which recordings are trained: a third as is, the rest up to a
+semitone off."""
 
 EPOCH_CHUNKS = 64
-"""Fewest chunks of an epoch; small folders are cut again, elsewhere, until there are as many."""
+"""Fewest chunks of an epoch; small folders are cut again, at other places, to reach it."""
 
 CHUNKS_AT_ONCE = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """A sound file: its name and its samples, float32 ``[samples]``, mono."""
-
-    name: str
-    samples: Tensor
+MOST_NAMED = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,29 +44,40 @@ class Dataset:
     """Recordings at the sample rate of `spectrogram`, some of them held out.
 
     Attributes:
-        training, validation: the recordings of either part.
+        training, validation: recordings to train on and recordings that are held out. Parts of one
+            file may be on both sides.
         spectrogram: settings of the model's spectrograms.
-        chunk_duration: of a chunk, in seconds.
+        chunk_duration: seconds of a chunk; a fraction gives an exact number of samples.
         name: of the folder.
-        skipped: why a file was left out, by its name.
+        skipped: reasons why files were left out, by their names.
+        copies: names of recordings of the same sound, group by group.
     """
 
     training: Sequence[Recording]
     validation: Sequence[Recording]
     spectrogram: SpectrogramSettings = field(default_factory=SpectrogramSettings)
-    chunk_duration: float = 1.0
+    chunk_duration: float | Fraction = 1.0
     name: str = ""
     skipped: dict[str, str] = field(default_factory=dict)
+    copies: Sequence[Sequence[str]] = ()
 
     @property
     def recordings(self) -> list[Recording]:
         return [*self.training, *self.validation]
 
     @property
+    def files(self) -> int:
+        """Number of files that recordings are from."""
+        return len({recording.name for recording in self.recordings})
+
+    @property
     def seconds(self) -> float:
         """Duration of all recordings."""
-        samples = sum(len(recording.samples) for recording in self.recordings)
-        return samples / self.spectrogram.sample_rate
+        return self.duration(self.recordings)
+
+    def duration(self, recordings: Sequence[Recording]) -> float:
+        """Seconds of recordings."""
+        return sum(len(r.samples) for r in recordings) / self.spectrogram.sample_rate
 
     @property
     def chunk_samples(self) -> int:
@@ -88,7 +89,7 @@ class Dataset:
         generator: torch.Generator | None = None,
         step: int | None = None,
     ) -> list[Tensor]:
-        """Chunks that cover the recordings, but for silence, each at most `chunk_samples` long.
+        """Chunks that cover the recordings except silence, each at most `chunk_samples` long.
 
         The first and the last chunk of a recording are moved inwards until they lie within
         it, so that only a recording shorter than a chunk gives a shorter one.
@@ -100,8 +101,8 @@ class Dataset:
             step: samples from one chunk to the next; None lets them lie end to end.
         """
         length, chunks = self.chunk_samples, []
-        for samples in (recording.samples for recording in recordings):
-            offset = 0
+        for recording in recordings:
+            samples, offset = recording.samples, 0
             if generator:
                 offset = int(torch.randint(length, (), generator=generator))
                 speed = SPEEDS[int(torch.randint(len(SPEEDS), (), generator=generator))]
@@ -112,15 +113,15 @@ class Dataset:
                 samples[start : start + length]
                 for start in sorted({min(max(start, 0), last) for start in starts})
             ]
-            heard = SILENT_CHUNK * samples.abs().max()
-            chunks += [piece for piece in pieces if piece.abs().max() > heard]
+            chunks += [piece for piece in pieces if piece.abs().max() >= recording.silence]
         return chunks
 
     def epoch(self, generator: torch.Generator) -> list[Tensor]:
         """Chunks of the recordings to train on, at least `EPOCH_CHUNKS`, see `cut`."""
         chunks: list[Tensor] = []
         while len(chunks) < EPOCH_CHUNKS:
-            chunks += self.cut(self.training, generator)
+            # Sound that is hardly louder than silence may be lost at another speed.
+            chunks += self.cut(self.training, generator) or self.cut(self.training)
         return chunks
 
     def log_mels(self, chunks: Sequence[Tensor]) -> Tensor:
@@ -142,37 +143,64 @@ class Dataset:
 def read_dataset(
     folder: str | os.PathLike[str],
     spectrogram: SpectrogramSettings | None = None,
-    chunk_duration: float = 1.0,
+    chunk_duration: float | Fraction = 1.0,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read the recordings in a folder and hold a fifth of them out, at least one.
+    """Read the recordings in a folder and hold about a fifth of the seconds out.
 
-    Which are held out depends on the names of the files alone. Files that cannot be read,
-    and silent ones, are left out.
+    Which are held out depends on their names and what is in them alone, see `hold_out`. Files that
+    cannot be read, and silent ones, are left out.
 
     Args:
         folder: with sound files, also in folders within it.
         spectrogram: settings of the model's spectrograms, by default the defaults.
-        chunk_duration: of a chunk, in seconds.
+        chunk_duration: seconds of a chunk; a fraction gives an exact number of samples.
         progress: called for each file.
 
     Raises:
         FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it has too few or too many recordings.
+        ValueError: if it has too few or too many recordings, or only one sound, too short to
+            hold a part of it out.
     """
     folder = Path(folder)
     spectrogram = spectrogram or SpectrogramSettings()
-    progress = progress or no_progress
-    recordings = []
     files, skipped = find_recordings(folder)
     if not files:
-        reasons = [f"{name} {reason}" for name, reason in skipped.items()]
-        raise ValueError("; ".join([f"{printable(folder)} holds no recordings", *reasons]))
+        raise ValueError("; ".join([f"{printable(folder)} holds no recordings", *named(skipped)]))
+    fewest, most = FILES
+    if len(files) > most:
+        raise ValueError(
+            f"{printable(folder)} has {len(files)} recordings; training takes {fewest} to {most}"
+        )
+    recordings = _read(folder, files, spectrogram.sample_rate, skipped, progress or no_progress)
+    if len(recordings) < fewest:
+        usable = f"{printable(folder)} has {len(recordings)} usable recordings"
+        raise ValueError(
+            "; ".join([f"{usable}; training takes {fewest} to {most}", *named(skipped)])
+        )
+    groups = group_copies(recordings, spectrogram.sample_rate)
+    training, validation = hold_out(groups)
+    return Dataset(
+        training,
+        validation,
+        spectrogram,
+        chunk_duration,
+        name=folder.resolve().name,
+        skipped=skipped,
+        copies=[[copy.recording.name for copy in group] for group in groups if len(group) > 1],
+    )
+
+
+def _read(
+    folder: Path, files: Sequence[Path], rate: int, skipped: dict[str, str], progress: Progress
+) -> list[Recording]:
+    """The recordings that can be used; the reasons why others cannot are added to `skipped`."""
+    recordings = []
     for index, path in enumerate(files):
         name = printable(path.relative_to(folder).as_posix())
         progress(index / len(files), f"Reading {name}...")
         try:
-            samples = read_mono(path, spectrogram.sample_rate)
+            samples = read_mono(path, rate)
         except RecordingError as error:
             skipped[name] = error.reason
             continue
@@ -180,20 +208,11 @@ def read_dataset(
             skipped[name] = "is silent"
         else:
             recordings.append(Recording(name, samples))
-    fewest, most = FILES
-    if not fewest <= len(recordings) <= most:
-        left_out = "".join(f"; {name} {reason}" for name, reason in skipped.items())
-        raise ValueError(
-            f"{folder} has {len(recordings)} usable recordings; training takes {fewest} to {most}"
-            + left_out
-        )
-    shuffled = sorted(recordings, key=lambda r: hashlib.sha256(r.name.encode()).digest())
-    held_out = max(1, round(VALIDATION_SHARE * len(recordings)))
-    return Dataset(
-        training=sorted(shuffled[held_out:], key=lambda r: r.name),
-        validation=sorted(shuffled[:held_out], key=lambda r: r.name),
-        spectrogram=spectrogram,
-        chunk_duration=chunk_duration,
-        name=folder.resolve().name,
-        skipped=skipped,
-    )
+    return recordings
+
+
+def named(skipped: dict[str, str]) -> list[str]:
+    """What was left out and why, the first few of many."""
+    reasons = [f"{name} {reason}" for name, reason in skipped.items()]
+    more = len(reasons) - MOST_NAMED
+    return reasons if more <= 1 else [*reasons[:MOST_NAMED], f"and {more} more"]

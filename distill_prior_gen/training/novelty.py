@@ -89,11 +89,14 @@ def measure_novelty(
     """
     progress(0.0, "Encoding the recordings...")
     step = max(1, dataset.chunk_samples // STEPS)
+    sound = {name: names[0] for names in dataset.copies for name in names}
+    numbers: dict[str, int] = {}
     codes, owners = [], []
-    for index, recording in enumerate(dataset.recordings):
+    for recording in dataset.recordings:
         chunks = dataset.cut([recording], step=step)
         codes.append(encode(model.vqvae, dataset, chunks))
-        owners += [index] * len(chunks)
+        name = sound.get(recording.name, recording.name)  # copies do not count as others
+        owners += [numbers.setdefault(name, len(numbers))] * len(chunks)
     known, owner = torch.cat(codes), torch.tensor(owners)
     sampler = choose("sampler", config.sampler, samplers())
     configs = [replace(config, seed=(config.seed or 0) + take) for take in range(takes)]

@@ -43,11 +43,11 @@ def save_model(
         vqvae.vqvae,
         prior.prior if prior else None,
         dataset.spectrogram,
-        dataset.chunk_duration,
+        float(dataset.chunk_duration),
         metadata={
             "model_id": str(uuid.uuid4()),
             "dataset_name": dataset.name,
-            "dataset_file_count": len(dataset.recordings),
+            "dataset_file_count": dataset.files,
             "dataset_total_duration_s": dataset.seconds,
             "training_date": now,
             "save_date": now,

@@ -97,7 +97,7 @@ def train_prior(
         ValueError: if there is no such device.
         FloatingPointError, MemoryError: saying what to lower.
     """
-    files = len(dataset.recordings)
+    files = dataset.files
     settings = settings or PriorSettings.for_files(files)
     progress = progress or no_progress
     target = find_device(device)

@@ -12,8 +12,9 @@ from torch import Tensor
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
 from distill_prior_gen.models.vqvae import VQVAE, grid_shape
-from distill_prior_gen.training.data import Dataset, Recording
+from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import Fit, fit, seeded
+from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.settings import VQVAESettings
 
 UNQUANTIZED = 0.2
@@ -74,7 +75,7 @@ def train_vqvae(
         ValueError: if there is no such device.
         FloatingPointError, MemoryError: saying what to lower.
     """
-    settings = settings or VQVAESettings.for_files(len(dataset.recordings))
+    settings = settings or VQVAESettings.for_files(dataset.files)
     target = find_device(device)
     with seeded(settings.seed, target) as generator:
         vqvae = VQVAE(
