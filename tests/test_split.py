@@ -61,7 +61,8 @@ def test_the_same_stem_in_several_formats_stays_on_one_side(tmp_path):
         {name.partition(".")[0] for name in names(side)}
         for side in (dataset.training, dataset.validation)
     ]
-    assert stems[1] and not stems[0] & stems[1]
+    assert stems[1]
+    assert not stems[0] & stems[1]
 
 
 @pytest.mark.parametrize("click", [False, True])
@@ -142,5 +143,5 @@ def test_silence_between_sounds_is_left_out():
 def test_more_than_500_files_are_refused_before_they_are_read(tmp_path):
     for index in range(501):
         (tmp_path / f"{index}.wav").write_bytes(b"no sound")
-    with pytest.raises(ValueError, match="has 501 recordings; training takes 5 to 500$"):
+    with pytest.raises(ValueError, match=r"has 501 recordings; training takes 5 to 500$"):
         read_dataset(tmp_path, SMALL)

@@ -13,7 +13,7 @@ from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
-from distill_prior_gen.checkpoint.reading import read_checkpoint
+from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
 
@@ -84,8 +84,23 @@ def replace_prior(
         FileNotFoundError: if there is no such file.
         ModelFileError: if it cannot be used.
     """
-    contents = read_checkpoint(path).contents | _prior_entries(prior, prior_metadata)
-    with atomic_write(Path(path), overwrite=True) as partial:
+    write_with_prior(Path(path), read_checkpoint(path), prior, prior_metadata, overwrite=True)
+
+
+def write_with_prior(
+    path: Path,
+    checkpoint: Checkpoint,
+    prior: Prior,
+    prior_metadata: dict[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write what a model file holds, with another prior, whole or not at all.
+
+    Raises:
+        FileExistsError: if `path` exists and `overwrite` is False.
+    """
+    contents = checkpoint.contents | _prior_entries(prior, prior_metadata)
+    with atomic_write(path, overwrite) as partial:
         torch.save(contents, partial)
 
 

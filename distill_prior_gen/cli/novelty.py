@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training import note, refuse_existing, share_of, skipped_notes
+from distill_prior_gen.cli.training import left_out, note, refuse_existing, share_of
 from distill_prior_gen.config import LIMITS, GenerationConfig
 
 
@@ -75,13 +76,13 @@ def novelty(
         from distill_prior_gen.training.novelty import draw_novelty, measure_novelty
 
         loaded = load_model(model)
-        chunk_duration = loaded.chunk_samples / loaded.sample_rate
+        chunk_duration = Fraction(loaded.chunk_samples, loaded.sample_rate)
         dataset = read_dataset(
             folder, loaded.spectrogram, chunk_duration, share_of(report, 0.0, 0.1)
         )
         result = measure_novelty(loaded, dataset, takes, config, share_of(report, 0.1, 1.0))
         draw_novelty(picture, result, overwrite=force)
-    for text in skipped_notes(dataset):
+    for text in left_out(dataset):
         note(text, quiet=False)
     summary = {**result.summary, "picture": str(picture)}
     if as_json:

@@ -51,6 +51,9 @@ class Evolution(click.ParamType):
         return temperature.convert(start, param, ctx), temperature.convert(end, param, ctx)
 
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended."""
+
 NUMBER_A_LEVEL = "X[,X...]"
 
 TAKE: dict[str, dict[str, Any]] = {

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.train import INTERRUPTED
 from distill_prior_gen.cli.training import (
     PRIOR_OPTIONS,
-    note,
+    announce,
+    draw_picture,
+    nothing_kept,
     prior_notes,
     prior_result,
+    report_result,
+    saved_elsewhere,
     setting_options,
-    share_of,
-    skipped_notes,
 )
+from distill_prior_gen.training.interrupts import put_off
+from distill_prior_gen.training.place import check_space, claimed, save
 from distill_prior_gen.training.settings import LIMITS, PriorSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from distill_prior_gen.checkpoint import Checkpoint
+    from distill_prior_gen.training.data import Dataset
+    from distill_prior_gen.training.prior import TrainedPrior
 
 
 @click.command("train-prior")
@@ -64,45 +74,71 @@ def train_prior(
     show = not quiet and (sys.stderr.isatty() if progress is None else progress)
     start = time.perf_counter()
     picture = model.with_name(f"{model.stem}-prior.png")
+    with put_off() as interruption, claimed(model, picture):
+        try:
+            with interruption.allowed():
+                checkpoint, dataset = _prepare(model, picture, folder, force, show, quiet)
+                settings = PriorSettings.for_files(dataset.files, seed=seed, **given)
+            from distill_prior_gen.training.prior import train_prior
+
+            vqvae = checkpoint.build_vqvae()
+            with progress_bar(show) as report:
+                prior = train_prior(vqvae, dataset, settings, device, report)
+        except KeyboardInterrupt:
+            nothing_kept(ctx, model)
+        path, failure = _save(checkpoint, prior)
+        fits = {"prior, cross-entropy": prior.fit}
+        notes = [*prior_notes(prior), *draw_picture(picture, dataset, vqvae, fits, force)]
+        interrupted = prior.fit.interrupted or interruption.came
+    notes += saved_elsewhere(model, path, failure)
+    if interrupted:
+        kept = "the best so far is kept" if prior.fit.interrupted else "the prior is complete"
+        notes.append(f"Interrupted: {kept}")
+    result = {"path": str(path), "picture": str(picture), "prior": prior_result(prior)}
+    report_result(dataset, result, seed, start, notes, as_json, quiet)
+    ctx.exit(options.INTERRUPTED if interrupted else bool(failure))
+
+
+def _prepare(
+    model: Path, picture: Path, folder: Path, force: bool, show: bool, quiet: bool
+) -> tuple[Checkpoint, Dataset]:
+    """Read the model and the recordings, and find out whether there is room."""
     with progress_bar(show) as report:
         report(0.0, "Loading...")
-        from distill_prior_gen.checkpoint import read_checkpoint, replace_prior
+        from distill_prior_gen.checkpoint import read_checkpoint
         from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.output import draw_training
-        from distill_prior_gen.training.prior import train_prior
+        from distill_prior_gen.training.output import PICTURE_BYTES
 
         checkpoint = read_checkpoint(model)
         if checkpoint.prior_state is not None and not force:
             raise FileExistsError(f"{model} has a prior; add --force to replace it")
         if picture.exists() and not force:
             raise FileExistsError(f"{picture} exists; move it or add --force")
-        chunk_duration = checkpoint.chunk_samples / checkpoint.spectrogram.sample_rate
-        dataset = read_dataset(
-            folder, checkpoint.spectrogram, chunk_duration, share_of(report, 0.0, 0.02)
-        )
-        settings = PriorSettings.for_files(len(dataset.recordings), seed=seed, **given)
-        vqvae = checkpoint.build_vqvae()
-        prior = train_prior(vqvae, dataset, settings, device, share_of(report, 0.02, 1.0))
-        replace_prior(model, prior.prior, prior.metadata)
-        draw_training(picture, dataset, vqvae, {"prior, cross-entropy": prior.fit}, force)
-    notes = [*skipped_notes(dataset), *prior_notes(prior)]
-    if prior.fit.interrupted:
-        notes.append("Interrupted: the best so far is kept")
-    for text in notes:
-        note(text, quiet)
-    if as_json:
-        result = {
-            "path": str(model),
-            "picture": str(picture),
-            "recordings": len(dataset.recordings),
-            "validation": [recording.name for recording in dataset.validation],
-            "skipped": dataset.skipped,
-            "seed": seed,
-            "seconds": round(time.perf_counter() - start, 1),
-            "prior": prior_result(prior),
-        }
-        click.echo(json.dumps(result, indent=2))
-    else:
-        click.echo(str(model))
-    if prior.fit.interrupted:
-        ctx.exit(INTERRUPTED)
+        spectrogram = checkpoint.spectrogram
+        chunk_duration = Fraction(checkpoint.chunk_samples, spectrogram.sample_rate)
+        dataset = read_dataset(folder, spectrogram, chunk_duration, report)
+    check_space(model, 2 * model.stat().st_size + PICTURE_BYTES)
+    announce(dataset, quiet)
+    return checkpoint, dataset
+
+
+def _save(checkpoint: Checkpoint, prior: TrainedPrior) -> tuple[Path, str]:
+    """Put the prior into the model file, or, if that cannot be, into a copy elsewhere."""
+    from distill_prior_gen.checkpoint import ModelFileError, read_checkpoint
+    from distill_prior_gen.checkpoint.writing import write_with_prior
+
+    def write(path: Path, overwrite: bool) -> None:
+        source = checkpoint
+        if overwrite:
+            source = read_checkpoint(path)
+            if not _same(source.vqvae_state, checkpoint.vqvae_state):
+                raise ModelFileError(f"{path} was changed while its prior was trained")
+        write_with_prior(path, source, prior.prior, prior.metadata, overwrite)
+
+    return save(checkpoint.path, write, overwrite=True)
+
+
+def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        bool((tensor == second[name]).all()) for name, tensor in first.items()
+    )

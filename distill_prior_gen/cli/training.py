@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from distill_prior_gen.cli import options
 from distill_prior_gen.config import Progress
+from distill_prior_gen.messages import in_words
 from distill_prior_gen.training.settings import LIMITS
 
 if TYPE_CHECKING:
+    from distill_prior_gen.models.vqvae import VQVAE
     from distill_prior_gen.training.data import Dataset
+    from distill_prior_gen.training.loop import Fit
     from distill_prior_gen.training.prior import TrainedPrior
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
@@ -75,8 +81,103 @@ def note(text: str, quiet: bool) -> None:
         click.echo(text, err=True)
 
 
-def skipped_notes(dataset: Dataset) -> list[str]:
-    return [f"skipped {name}: it {reason}" for name, reason in dataset.skipped.items()]
+def announce(dataset: Dataset, quiet: bool) -> None:
+    """Say in one line what is trained on, held out and left out, and note copies in another."""
+    from distill_prior_gen.training.data import named
+
+    note("; ".join([_use(dataset), *left_out(dataset)]), quiet)
+    if dataset.copies:
+        groups = named(
+            [" = ".join(group[:4]) + " ..." * (len(group) > 4) for group in dataset.copies]
+        )
+        note(f"the same sound, kept on one side: {'; '.join(groups)}", quiet)
+
+
+def _use(dataset: Dataset) -> str:
+    from distill_prior_gen.training.data import named
+
+    held_out = []
+    rate = dataset.spectrogram.sample_rate
+    whole = {recording.name for recording in dataset.training}
+    for recording in dataset.validation:
+        start, end = (s / rate for s in (recording.start, recording.start + len(recording.samples)))
+        part = f" from {start:.1f} to {end:.1f} s" if recording.name in whole else ""
+        held_out.append(f"{recording.name}{part} ({end - start:.1f} s)")
+    return (
+        f"training on {dataset.duration(dataset.training):.1f} s of {len(whole)} files; held out "
+        f"{dataset.duration(dataset.validation):.1f} s: {', '.join(named(held_out))}"
+    )
+
+
+def left_out(dataset: Dataset) -> list[str]:
+    """What was left out and why, in one phrase; nothing if all was used."""
+    from distill_prior_gen.training.data import named
+
+    reasons = [f"{name} {reason}" for name, reason in dataset.skipped.items()]
+    return [f"left out {len(reasons)}: {', '.join(named(reasons))}"] if reasons else []
+
+
+def nothing_kept(ctx: click.Context, path: Path) -> NoReturn:
+    """End the command that was interrupted before there was anything to keep."""
+    click.echo(f"Interrupted before there was anything to keep; {path} was not written.", err=True)
+    ctx.exit(options.INTERRUPTED)
+
+
+def saved_elsewhere(wanted: Path, path: Path, failure: str) -> list[str]:
+    return (
+        [f"Error: {failure}; the model was saved as {path} instead of {wanted}"] if failure else []
+    )
+
+
+def draw_picture(
+    path: Path, dataset: Dataset, vqvae: VQVAE, fits: dict[str, Fit], overwrite: bool
+) -> list[str]:
+    """Draw how a training went; a note if that fails, since the model is there all the same."""
+    from distill_prior_gen.training.output import draw_training
+
+    try:
+        draw_training(path, dataset, vqvae, fits, overwrite)
+    except Exception as error:
+        return [f"Warning: the picture could not be drawn: {in_words(error)}"]
+    return []
+
+
+def report_result(
+    dataset: Dataset,
+    result: dict[str, Any],
+    seed: int,
+    start: float,
+    notes: list[str],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print notes on standard error, and the path or a description on standard output.
+
+    Args:
+        result: ``path`` and what else is known of the training.
+        start: when it began, by `time.perf_counter`.
+    """
+    for text in notes:
+        note(text, quiet and not text.startswith("Error"))
+    if not as_json:
+        click.echo(result["path"])
+        return
+    rate = dataset.spectrogram.sample_rate
+    held_out = [
+        {"name": r.name, "start": r.start / rate, "seconds": len(r.samples) / rate}
+        for r in dataset.validation
+    ]
+    common = {
+        "recordings": dataset.files,
+        "recorded_seconds": round(dataset.seconds, 3),
+        "validation": list(dict.fromkeys(r.name for r in dataset.validation)),
+        "held_out": held_out,
+        "copies": dataset.copies,
+        "skipped": dataset.skipped,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    click.echo(json.dumps(result | common, indent=2))
 
 
 def vqvae_notes(trained: TrainedVQVAE) -> list[str]:

@@ -166,7 +166,9 @@ def read_dataset(
     spectrogram = spectrogram or SpectrogramSettings()
     files, skipped = find_recordings(folder)
     if not files:
-        raise ValueError("; ".join([f"{printable(folder)} holds no recordings", *named(skipped)]))
+        raise ValueError(
+            "; ".join([f"{printable(folder)} holds no recordings", *_reasons(skipped)])
+        )
     fewest, most = FILES
     if len(files) > most:
         raise ValueError(
@@ -176,7 +178,7 @@ def read_dataset(
     if len(recordings) < fewest:
         usable = f"{printable(folder)} has {len(recordings)} usable recordings"
         raise ValueError(
-            "; ".join([f"{usable}; training takes {fewest} to {most}", *named(skipped)])
+            "; ".join([f"{usable}; training takes {fewest} to {most}", *_reasons(skipped)])
         )
     groups = group_copies(recordings, spectrogram.sample_rate)
     training, validation = hold_out(groups)
@@ -211,8 +213,11 @@ def _read(
     return recordings
 
 
-def named(skipped: dict[str, str]) -> list[str]:
-    """What was left out and why, the first few of many."""
-    reasons = [f"{name} {reason}" for name, reason in skipped.items()]
-    more = len(reasons) - MOST_NAMED
-    return reasons if more <= 1 else [*reasons[:MOST_NAMED], f"and {more} more"]
+def named(texts: Sequence[str]) -> list[str]:
+    """The first few of many texts, and how many more there are."""
+    more = len(texts) - MOST_NAMED
+    return list(texts) if more <= 1 else [*texts[:MOST_NAMED], f"and {more} more"]
+
+
+def _reasons(skipped: dict[str, str]) -> list[str]:
+    return named([f"{name} {reason}" for name, reason in skipped.items()])

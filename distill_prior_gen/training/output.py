@@ -10,15 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.checkpoint import write_checkpoint
-from distill_prior_gen.models.vqvae import VQVAE
+from distill_prior_gen.models.prior import Prior
+from distill_prior_gen.models.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import Fit
 from distill_prior_gen.training.prior import TrainedPrior
+from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
 from distill_prior_gen.training.vqvae import TrainedVQVAE, reconstruct
+
+PICTURE_BYTES = 2_000_000
+"""Room for the picture, and some to spare."""
 
 EXAMPLES = 4
 """Chunks that are shown beside their reconstructions."""
@@ -61,6 +67,25 @@ def save_model(
         health=vqvae.health,
         losses={"train_losses": fit.train_losses, "val_losses": fit.val_losses},
     )
+
+
+def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) -> int:
+    """Size of the weights of a model with these settings."""
+    grid = grid_shape(dataset.spectrogram.n_mels, dataset.spectrogram.frames(dataset.chunk_samples))
+    tokens = math.prod(grid) * vqvae.levels
+    with torch.device("meta"):
+        networks = (
+            VQVAE(vqvae.codebook_dim, vqvae.codebook_size, vqvae.levels),
+            Prior(
+                vqvae.codebook_size,
+                tokens,
+                vqvae.levels,
+                prior.hidden_size,
+                prior.layers,
+                prior.heads,
+            ),
+        )
+    return sum(t.nbytes for network in networks for t in network.state_dict().values())
 
 
 def draw_training(

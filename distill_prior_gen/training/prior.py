@@ -17,6 +17,7 @@ from distill_prior_gen.model import find_device
 from distill_prior_gen.models.prior import Prior
 from distill_prior_gen.models.vqvae import VQVAE
 from distill_prior_gen.training.data import Dataset
+from distill_prior_gen.training.interrupts import put_off
 from distill_prior_gen.training.loop import Fit, fit, seeded
 from distill_prior_gen.training.settings import PriorSettings
 from distill_prior_gen.training.vqvae import codebook_health, encode
@@ -97,33 +98,18 @@ def train_prior(
         ValueError: if there is no such device.
         FloatingPointError, MemoryError: saying what to lower.
     """
-    files = dataset.files
-    settings = settings or PriorSettings.for_files(files)
+    settings = settings or PriorSettings.for_files(dataset.files)
     progress = progress or no_progress
     target = find_device(device)
     vqvae.to(target)
     rvq = vqvae.quantizer.rvq
-    progress(0.0, "Encoding...")
-    with seeded(settings.seed, target) as generator:
-        held_out = encode(vqvae, dataset, dataset.cut(dataset.validation))
-        passes: list[Tensor] = []
-        while not passes or (
-            len(passes) < min(PASSES, settings.epochs) and sum(map(len, passes)) < ENOUGH_CHUNKS
-        ):
-            chunks = dataset.epoch(generator)
-            passes.append(encode(vqvae, dataset, chunks).flatten(1))
-        prior = Prior(
-            rvq.codebook_size,
-            passes[0].shape[1],
-            rvq.num_quantizers,
-            settings.hidden_size,
-            settings.layers,
-            settings.heads,
-            settings.dropout,
-        )
-        for embedding in (prior.token_emb, prior.pos_emb, prior.level_emb):
-            nn.init.normal_(embedding.weight, std=EMBEDDING_SCALE)
-        prior.to(target)
+    with put_off() as interruption, seeded(settings.seed, target) as generator:
+        with interruption.allowed():
+            progress(0.0, "Encoding...")
+            held_out = encode(vqvae, dataset, dataset.cut(dataset.validation))
+            passes = _passes(vqvae, dataset, settings, generator)
+        size = (rvq.codebook_size, passes[0].shape[1], rvq.num_quantizers)
+        prior = _new_prior(size, settings).to(target)
 
         def batches(epoch: int) -> tuple[Tensor, ...]:
             tokens = passes[epoch % len(passes)]
@@ -138,6 +124,7 @@ def train_prior(
             return sum(float(cross_entropy(prior, p)) * len(p) for p in parts) / len(held_out)
 
         result = fit(prior, settings, batches, loss, validate, progress, "prior")
+        result.interrupted |= interruption.came
     health = codebook_health(held_out, rvq.codebook_size).values()
     counts = torch.bincount(torch.cat(passes)[:, 0], minlength=rvq.codebook_size)
     return TrainedPrior(
@@ -147,8 +134,28 @@ def train_prior(
         perplexity=math.exp(result.val_loss),
         code_perplexity=math.prod(level["perplexity"] for level in health) ** (1 / len(health)),
         first_token_counts=counts.tolist(),
-        warnings=memorizing(result, files),
+        warnings=memorizing(result, dataset.files),
     )
+
+
+def _passes(
+    vqvae: VQVAE, dataset: Dataset, settings: PriorSettings, generator: torch.Generator
+) -> list[Tensor]:
+    """Codes of the recordings, ``[chunk, token]``, each time cut elsewhere."""
+    passes: list[Tensor] = []
+    while not passes or (
+        len(passes) < min(PASSES, settings.epochs) and sum(map(len, passes)) < ENOUGH_CHUNKS
+    ):
+        passes.append(encode(vqvae, dataset, dataset.epoch(generator)).flatten(1))
+    return passes
+
+
+def _new_prior(size: tuple[int, int, int], settings: PriorSettings) -> Prior:
+    """A prior to train, for a codebook size, number of tokens and number of levels."""
+    prior = Prior(*size, settings.hidden_size, settings.layers, settings.heads, settings.dropout)
+    for embedding in (prior.token_emb, prior.pos_emb, prior.level_emb):
+        nn.init.normal_(embedding.weight, std=EMBEDDING_SCALE)
+    return prior
 
 
 def cross_entropy(prior: Prior, tokens: Tensor) -> Tensor:

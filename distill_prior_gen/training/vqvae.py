@@ -13,6 +13,7 @@ from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
 from distill_prior_gen.models.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
+from distill_prior_gen.training.interrupts import put_off
 from distill_prior_gen.training.loop import Fit, fit, seeded
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.settings import VQVAESettings
@@ -77,7 +78,7 @@ def train_vqvae(
     """
     settings = settings or VQVAESettings.for_files(dataset.files)
     target = find_device(device)
-    with seeded(settings.seed, target) as generator:
+    with put_off() as interruption, seeded(settings.seed, target) as generator:
         vqvae = VQVAE(
             settings.codebook_dim,
             settings.codebook_size,
@@ -89,36 +90,19 @@ def train_vqvae(
             kmeans_init=True,
             kmeans_iters=10,
         ).to(target)
-        quantized_from = int(UNQUANTIZED * settings.epochs)
-
-        def batches(epoch: int) -> list[list[Tensor]]:
-            chunks = dataset.epoch(generator)
-            order = torch.randperm(len(chunks), generator=generator)
-            if epoch == quantized_from:
-                initial = [chunks[i] for i in order[:INITIAL_CHUNKS]]
-                with torch.no_grad():  # the quantizer makes its codes of what it sees first
-                    vqvae.encode(dataset.log_mels(initial).to(target))
-            count = max(1, len(chunks) // settings.batch_size)
-            return [[chunks[i] for i in part] for part in order.tensor_split(count)]
-
-        def loss(epoch: int, batch: list[Tensor]) -> Tensor:
-            mel = dataset.log_mels(batch).to(target)
-            embeddings = vqvae.encoder(mel.unsqueeze(1))
-            commitment = mel.new_zeros(())
-            if epoch >= quantized_from:
-                quantized, _, losses = vqvae.quantizer.rvq(embeddings.flatten(2).mT)
-                embeddings = quantized.mT.reshape(embeddings.shape)
-                commitment = losses.sum()
-            return mel_loss(vqvae.decode(embeddings, *mel.shape[1:]), mel) + commitment
-
-        def validate(epoch: int) -> float | None:
-            if epoch < quantized_from:
-                return None
-            return reconstruction_error(vqvae, dataset, dataset.validation)
-
-        result = fit(vqvae, settings, batches, loss, validate, progress or no_progress, "VQ-VAE")
+        stage = _Stage(vqvae, dataset, settings, generator)
+        result = fit(
+            vqvae,
+            settings,
+            stage.batches,
+            stage.loss,
+            stage.validate,
+            progress or no_progress,
+            "VQ-VAE",
+        )
         codes = encode(vqvae, dataset, dataset.cut(dataset.training))
-        health = codebook_health(codes, settings.codebook_size)
+        result.interrupted |= interruption.came
+    health = codebook_health(codes, settings.codebook_size)
     warnings = [
         f"{level.replace('_', ' ')} uses {figures['utilization']:.0%} of its codes; lower "
         f"codebook_size ({settings.codebook_size})"
@@ -126,6 +110,49 @@ def train_vqvae(
         if figures["utilization"] < LOW_USE
     ]
     return TrainedVQVAE(vqvae, settings, result, health, warnings)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Batches and losses of the training of a VQ-VAE, for `fit`."""
+
+    vqvae: VQVAE
+    dataset: Dataset
+    settings: VQVAESettings
+    generator: torch.Generator
+
+    @property
+    def quantized_from(self) -> int:
+        return int(UNQUANTIZED * self.settings.epochs)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.vqvae.parameters()).device
+
+    def batches(self, epoch: int) -> list[list[Tensor]]:
+        chunks = self.dataset.epoch(self.generator)
+        order = torch.randperm(len(chunks), generator=self.generator)
+        if epoch == self.quantized_from:
+            initial = [chunks[i] for i in order[:INITIAL_CHUNKS]]
+            with torch.no_grad():  # the quantizer makes its codes of what it sees first
+                self.vqvae.encode(self.dataset.log_mels(initial).to(self.device))
+        count = max(1, len(chunks) // self.settings.batch_size)
+        return [[chunks[i] for i in part] for part in order.tensor_split(count)]
+
+    def loss(self, epoch: int, batch: list[Tensor]) -> Tensor:
+        mel = self.dataset.log_mels(batch).to(self.device)
+        embeddings = self.vqvae.encoder(mel.unsqueeze(1))
+        commitment = mel.new_zeros(())
+        if epoch >= self.quantized_from:
+            quantized, _, losses = self.vqvae.quantizer.rvq(embeddings.flatten(2).mT)
+            embeddings = quantized.mT.reshape(embeddings.shape)
+            commitment = losses.sum()
+        return mel_loss(self.vqvae.decode(embeddings, *mel.shape[1:]), mel) + commitment
+
+    def validate(self, epoch: int) -> float | None:
+        if epoch < self.quantized_from:
+            return None
+        return reconstruction_error(self.vqvae, self.dataset, self.dataset.validation)
 
 
 def mel_loss(mel: Tensor, wanted: Tensor) -> Tensor:

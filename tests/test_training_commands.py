@@ -1,0 +1,207 @@
+"""What `train` and `train-prior` do with names, disks, signals and failures."""
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from distill_prior_gen.checkpoint import read_checkpoint
+from distill_prior_gen.cli import cli
+from distill_prior_gen.training import interrupts, place
+from distill_prior_gen.training.interrupts import put_off
+from distill_prior_gen.training.place import check_space, claimed, save
+
+from .models import write_model
+from .test_training import TINY_PRIOR, sound
+
+SMALL_RUN = ("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", *TINY_PRIOR)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sounds" / "within").mkdir(parents=True)
+    for index in range(6):
+        name = f"within/{index}.wav" if index == 5 else f"{index}.wav"
+        soundfile.write(tmp_path / "sounds" / name, sound(index, 0.5), 8000)
+    (tmp_path / "sounds" / "broken.wav").write_bytes(b"RIFF, but no more")
+
+    def invoke(command, *arguments):
+        return CliRunner().invoke(cli, [command, *map(str, arguments)])
+
+    return invoke
+
+
+def train(run, *more, output="m.distill"):
+    return run("train", "sounds", "-o", output, *SMALL_RUN, "--prior-epochs", 1, *more)
+
+
+def test_one_line_says_what_is_used_before_the_training(run):
+    result = train(run, "--json")
+    assert result.exit_code == 0, result.output
+    first = result.stderr.splitlines()[0]
+    described = json.loads(result.stdout)
+    (held_out,) = described["held_out"]
+    assert f"training on 2.5 s of 5 files; held out 0.5 s: {held_out['name']} (0.5 s)" in first
+    assert "left out 1: broken.wav cannot be read" in first
+    assert described["validation"] == [held_out["name"]]
+    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+    assert "training on" not in train(run, "--force", "--quiet").stderr
+
+
+def hold(path, ready, done):
+    with claimed(Path(path)):
+        ready.set()
+        done.wait(60)
+
+
+def test_a_second_training_to_the_same_name_is_refused_until_the_first_has_ended(run, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready, done = context.Event(), context.Event()
+    process = context.Process(target=hold, args=(str(tmp_path / "m.distill"), ready, done))
+    process.start()
+    assert ready.wait(60)
+    result = run("train", "sounds", "-o", "m.distill")
+    assert result.exit_code == 1
+    assert "m.distill is being trained by another process" in result.stderr
+    process.kill()  # leaves its lock file behind
+    process.join()
+    with claimed(tmp_path / "m.distill"):
+        pass
+    assert os.listdir() == ["sounds"]
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("sounds/0.wav/m.distill", "part of the path is a file, not a folder"),
+        ("new/" + "n" * 300 + ".distill", "the name is too long"),
+        ("/proc/m.distill", "/proc/m.distill: "),
+    ],
+)
+def test_places_that_cannot_be_written_to_are_refused_before_reading(run, output, message):
+    (Path("sounds") / "1.wav").unlink()  # too few are left: would be the error of reading
+    (Path("sounds") / "2.wav").unlink()
+    result = run("train", "sounds", "-o", output)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_disk_that_is_too_full_is_refused(tmp_path):
+    check_space(tmp_path / "m.distill", 1)
+    with pytest.raises(OSError, match=r"m\.distill has \d+ MB left, and the training needs"):
+        check_space(tmp_path / "m.distill", 2**62)
+
+
+def test_a_model_that_cannot_be_saved_is_saved_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.distill").write_text("of another")
+
+    def write(path, overwrite):
+        write_model(path) if path.parent == tmp_path else Path("/proc/no/folder").write_text("")
+
+    path, failure = save(Path("/proc/m.distill"), write)
+    assert path == tmp_path / "m-2.distill"
+    assert read_checkpoint(path).prior_state
+    assert "there is no such file" in failure
+    assert (tmp_path / "m.distill").read_text() == "of another"
+
+
+def interrupt_when(monkeypatch, done):
+    """Send this process Ctrl-C as soon as a line of this package runs for which `done` is true."""
+
+    def trace(frame, event, argument):
+        if "distill_prior_gen" not in frame.f_code.co_filename:
+            return None
+        if done(frame):
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)
+        return None
+
+    sys.settrace(trace)
+
+
+@pytest.mark.parametrize("function", ["find_recordings", "log_mels", "group_copies"])
+def test_ctrl_c_before_there_is_anything_to_keep_says_so(run, monkeypatch, function):
+    interrupt_when(monkeypatch, lambda frame: frame.f_code.co_name == function)
+    result = train(run)
+    sys.settrace(None)
+    assert result.exit_code == 130
+    assert "Interrupted before there was anything to keep; m.distill was not" in result.stderr
+    assert os.listdir() == ["sounds"]
+
+
+@pytest.mark.parametrize(
+    ("function", "prior"),
+    [
+        ("save_model", False),
+        ("codebook_health", False),
+        ("memorizing", True),
+        ("draw_training", True),
+    ],
+)
+def test_ctrl_c_at_any_moment_after_a_stage_keeps_the_stage(run, monkeypatch, function, prior):
+    interrupt_when(monkeypatch, lambda frame: frame.f_code.co_name == function)
+    result = train(run)
+    sys.settrace(None)
+    assert result.exit_code == 130
+    assert "Interrupted: " in result.stderr
+    assert (read_checkpoint("m.distill").prior_state is not None) == prior
+    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+
+
+def test_the_old_model_stays_until_the_new_one_is_complete(run, monkeypatch):
+    write_model(Path("m.distill"))
+    before = Path("m.distill").read_bytes()
+    interrupt_when(monkeypatch, lambda frame: frame.f_code.co_name == "save_model")
+    result = train(run, "--force")
+    sys.settrace(None)
+    assert result.exit_code == 130
+    assert Path("m.distill").read_bytes() == before
+    assert read_checkpoint("m-vqvae.distill").prior_state is None
+    assert result.stdout == "m-vqvae.distill\n"
+    os.unlink("m-vqvae.distill")
+    assert train(run, "--force").exit_code == 0
+    assert read_checkpoint("m.distill").vqvae_shape["codebook_size"] == 8
+    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+
+
+def test_a_prior_goes_elsewhere_if_its_model_was_changed_meanwhile(run, monkeypatch, tmp_path):
+    path = write_model(tmp_path / "m.distill", with_prior=False)
+
+    def change(frame):
+        if frame.f_code.co_name == "memorizing":
+            write_model(path, with_prior=False, seed=5)
+            sys.settrace(None)
+        return False
+
+    interrupt_when(monkeypatch, change)
+    result = run("train-prior", "m.distill", "sounds", *TINY_PRIOR, "--epochs", 1)
+    sys.settrace(None)
+    assert result.exit_code == 1
+    assert "was changed while its prior was trained; the model was saved as" in result.stderr
+    assert read_checkpoint("m.distill").prior_state is None
+    assert read_checkpoint("m-2.distill").prior_state is not None
+
+
+def test_signals_are_put_off_and_given_back():
+    before = signal.getsignal(signal.SIGINT)
+    with put_off() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.came
+        with pytest.raises(KeyboardInterrupt), interruption.allowed():
+            pass
+        with pytest.raises(KeyboardInterrupt), interruption.allowed():
+            signal.raise_signal(signal.SIGINT)
+        with put_off() as same:
+            assert same is interruption
+    assert signal.getsignal(signal.SIGINT) is before
+    assert interrupts._active is None
+    assert place.unused(Path("/nowhere/m.distill")) == Path("/nowhere/m.distill")
