@@ -52,7 +52,6 @@ def test_one_line_says_what_is_used_before_the_training(run):
     assert "left out 1: broken.wav cannot be read" in first
     assert described["validation"] == [held_out["name"]]
     assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
-    assert "training on" not in train(run, "--force", "--quiet").stderr
 
 
 def hold(path, ready, done):
@@ -141,7 +140,6 @@ def test_ctrl_c_before_there_is_anything_to_keep_says_so(run, monkeypatch, funct
 @pytest.mark.parametrize(
     ("function", "prior"),
     [
-        ("save_model", False),
         ("codebook_health", False),
         ("memorizing", True),
         ("draw_training", True),
