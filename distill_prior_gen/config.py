@@ -152,9 +152,14 @@ class GenerationConfig:
         if not is_number or isinstance(value, bool):
             expected = "a whole number" if integral else "a number"
             raise ValueError(f"{field} must be {expected}, not {value!r}")
-        if not low <= value <= high or math.isinf(value):
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            number = math.inf if value > 0 else -math.inf
+        if not math.isfinite(number) or not low <= value <= high:
             limits = f"at least {low}" if math.isinf(high) else f"from {low} to {high}"
-            raise ValueError(f"{field} must be {limits}, not {value}")
+            shown = value if math.isfinite(number) else number
+            raise ValueError(f"{field} must be {limits}, not {shown}")
         return int(value) if integral else float(value)
 
     def per_level(self, field: str, levels: int) -> tuple[Any, ...]:

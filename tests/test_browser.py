@@ -368,7 +368,7 @@ def test_a_take_is_exported_and_downloaded(both, new_page, folder):
     name = re.search(r"small-77[-\d]*\.flac", page.get_by_text("Saved as").inner_text())[0]
     with soundfile.SoundFile(folder / "generated" / name) as file:
         assert (file.frames, file.title) == (8_000, "Low tide")
-    assert (folder / "generated" / name).with_suffix(".json").exists()
+    assert (folder / "generated" / f"{name}.json").exists()
     link = page.locator(f"a[download='{name}']").get_attribute("href")
     assert httpx.get(link).content == (folder / "generated" / name).read_bytes()
 

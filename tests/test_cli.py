@@ -38,7 +38,7 @@ def test_sample_writes_a_take_and_prints_its_path(run, model_path, tmp_path):
     assert result.exit_code == 0, result.output
     assert result.stdout == "take.wav\n"
     assert result.stderr == ""
-    assert files(tmp_path) == ["take.json", "take.wav"]
+    assert files(tmp_path) == ["take.wav", "take.wav.json"]
     assert soundfile.info("take.wav").frames == 16_000
 
 
@@ -48,9 +48,9 @@ def test_sample_names_takes_in_a_folder_after_model_and_seed(run, model_path, tm
     assert result.stdout.splitlines() == ["takes/small-1.flac", "takes/small-2.flac"]
     assert files(tmp_path / "takes") == [
         "small-1.flac",
-        "small-1.json",
+        "small-1.flac.json",
         "small-2.flac",
-        "small-2.json",
+        "small-2.flac.json",
     ]
     run("sample", model_path, "-o", "takes", "-d", 1, "-s", 1, "-f", "flac")
     assert "small-1-2.flac" in files(tmp_path / "takes")
@@ -58,7 +58,7 @@ def test_sample_names_takes_in_a_folder_after_model_and_seed(run, model_path, tm
 
 def test_sample_numbers_the_takes_of_one_file(run, model_path, tmp_path):
     run("sample", model_path, "-o", "take.ogg", "-n", 2, "-d", 1)
-    assert files(tmp_path) == ["take-1.json", "take-1.ogg", "take-2.json", "take-2.ogg"]
+    assert files(tmp_path) == ["take-1.ogg", "take-1.ogg.json", "take-2.ogg", "take-2.ogg.json"]
 
 
 def test_sample_describes_the_take_as_json(run, model_path):

@@ -99,7 +99,7 @@ def test_the_sidecar_holds_all_that_makes_the_take_again(model, tmp_path):
     config = GenerationConfig(duration=1.5, temperature=0.8, top_k=5, seed=21)
     result = generate(model, config)
     write_take(result, model.identity, tmp_path / "take.wav", ExportConfig(bit_depth=32))
-    sidecar = json.loads((tmp_path / "take.json").read_text())
+    sidecar = json.loads((tmp_path / "take.wav.json").read_text())
     assert sidecar["version"] == distill_prior_gen.__version__
     assert (tmp_path / sidecar["model"].pop("path")).samefile(model.path)
     assert sidecar["model"] == {
@@ -117,15 +117,20 @@ def test_the_sidecar_holds_all_that_makes_the_take_again(model, tmp_path):
     assert (again.audio == audio).all()
 
 
-@pytest.mark.parametrize("taken", ["take.wav", "take.json"])
+@pytest.mark.parametrize("taken", ["take.wav", "take.wav.json"])
 def test_nothing_is_overwritten_unless_asked(sine, model, tmp_path, taken):
     (tmp_path / taken).write_text("mine")
     with pytest.raises(FileExistsError, match=taken):
         write_take(sine, model.identity, tmp_path / "take.wav", ExportConfig())
     assert [path.name for path in tmp_path.iterdir()] == [taken]
     assert (tmp_path / taken).read_text() == "mine"
-    write_take(sine, model.identity, tmp_path / "take.wav", ExportConfig(), overwrite=True)
-    assert soundfile.info(tmp_path / "take.wav").frames == RATE // 2
+    if taken.endswith(".json"):
+        with pytest.raises(FileExistsError, match="does not describe a take"):
+            write_take(sine, model.identity, tmp_path / "take.wav", ExportConfig(), overwrite=True)
+        assert (tmp_path / taken).read_text() == "mine"
+    else:
+        write_take(sine, model.identity, tmp_path / "take.wav", ExportConfig(), overwrite=True)
+        assert soundfile.info(tmp_path / "take.wav").frames == RATE // 2
 
 
 def test_a_name_that_is_taken_meanwhile_is_left_alone(tmp_path):
@@ -165,7 +170,7 @@ except OSError as error:
     run = subprocess.run(
         [sys.executable, "-c", program, model.path, path], capture_output=True, text=True
     )
-    assert "could not be written" in run.stdout, run.stderr
+    assert f"File too large: '{path}'" in run.stdout, run.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -176,7 +181,7 @@ def test_names_in_a_folder_never_collide(tmp_path):
         path = free_path(tmp_path, "Rain / Roof", 7, export)
         path.touch()
         names.append(path.name)
-    (tmp_path / "Rain_Roof-7-4.json").touch()
+    (tmp_path / "Rain_Roof-7-4.wav.json").touch()
     names.append(free_path(tmp_path, "Rain / Roof", 7, export).name)
     assert names == [
         "Rain_Roof-7.wav",

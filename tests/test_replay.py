@@ -53,14 +53,14 @@ OPTIONS = {
 def test_every_option_makes_its_take_and_a_replay_is_the_same(run, tmp_path, options, settings):
     made = run("sample", "small.distill", "-o", "a.wav", "-d", 1.5, "-s", 1, *options)
     assert made.exit_code == 0, made.output
-    config = json.loads(Path("a.json").read_text())["config"]
+    config = json.loads(Path("a.wav.json").read_text())["config"]
     assert GenerationConfig(**config) == GenerationConfig(duration=1.5, seed=1, **settings)
     Path("elsewhere").mkdir()
-    replayed = run("replay", "a.json", "-o", "elsewhere/b.wav")
+    replayed = run("replay", "a.wav.json", "-o", "elsewhere/b.wav")
     assert replayed.exit_code == 0, replayed.output
     assert replayed.stderr == ""
     assert Path("elsewhere/b.wav").read_bytes() == Path("a.wav").read_bytes()
-    again = run("replay", "elsewhere/b.json", "-o", "c.wav")
+    again = run("replay", "elsewhere/b.wav.json", "-o", "c.wav")
     assert again.exit_code == 0, again.output
     assert Path("c.wav").read_bytes() == Path("a.wav").read_bytes()
 
@@ -78,10 +78,10 @@ def test_a_replay_keeps_the_format_unless_another_is_asked_for(run):
         "--sample-rate",
         44100,
     )
-    run("replay", "a.json", "-o", "folder")
-    info = soundfile.info("folder/small-" + str(seed_of("a.json")) + ".flac")
+    run("replay", "a.wav.json", "-o", "folder")
+    info = soundfile.info("folder/small-" + str(seed_of("a.wav.json")) + ".flac")
     assert (info.format, info.subtype, info.samplerate) == ("FLAC", "PCM_16", 44_100)
-    assert run("replay", "a.json", "-o", "b.wav", "--bit-depth", 32).exit_code == 0
+    assert run("replay", "a.wav.json", "-o", "b.wav", "--bit-depth", 32).exit_code == 0
     info = soundfile.info("b.wav")
     assert (info.format, info.subtype, info.samplerate) == ("WAV", "FLOAT", 44_100)
 
@@ -92,15 +92,15 @@ def seed_of(sidecar):
 
 def test_options_take_the_place_of_what_the_sidecar_says(run):
     run("sample", "small.distill", "-o", "a.wav", "-d", 1.5, "-s", 1, "-t", 0.5)
-    run("replay", "a.json", "-o", "long.wav", "-d", 3)
+    run("replay", "a.wav.json", "-o", "long.wav", "-d", 3)
     short, long = (soundfile.read(name)[0] for name in ("a.wav", "long.wav"))
     assert len(long) == 2 * len(short)
-    assert json.loads(Path("long.json").read_text())["config"]["temperature"] == 0.5
+    assert json.loads(Path("long.wav.json").read_text())["config"]["temperature"] == 0.5
     # The same music: the phases differ, the spectra do not.
     level = [np.abs(np.fft.rfft(sound[:8000] * np.hanning(8000))) for sound in (short, long)]
     assert np.corrcoef(level)[0, 1] > 0.9
-    run("replay", "a.json", "-o", "other.wav", "-s", 2)
-    assert json.loads(Path("other.json").read_text())["config"]["seed"] == 2
+    run("replay", "a.wav.json", "-o", "other.wav", "-s", 2)
+    assert json.loads(Path("other.wav.json").read_text())["config"]["seed"] == 2
     assert (soundfile.read("other.wav")[0] != short).any()
 
 
@@ -108,34 +108,34 @@ def test_another_model_or_prompt_is_played_with_a_warning(run):
     run("sample", "small.distill", "-o", "a.wav", "-d", 1, "--prompt", "sound.wav")
     write_model(Path("small.distill"), seed=1)
     soundfile.write("sound.wav", np.random.default_rng(0).normal(size=9000), 8000)
-    result = run("replay", "a.json", "-o", "b.wav")
+    result = run("replay", "a.wav.json", "-o", "b.wav")
     assert result.exit_code == 0
     assert result.stderr.splitlines() == [
         "Warning: small.distill is not the model that the take was made with",
         "Warning: sound.wav is not the prompt that the take was made with",
     ]
-    assert run("replay", "a.json", "-o", "c.wav", "-q").stderr == ""
+    assert run("replay", "a.wav.json", "-o", "c.wav", "-q").stderr == ""
 
 
 def test_what_a_take_was_made_with_may_have_moved(run):
     run("sample", "small.distill", "-o", "a.wav", "-d", 1, "--prompt", "sound.wav")
     Path("small.distill").rename("moved.distill")
     Path("sound.wav").rename("moved.wav")
-    result = run("replay", "a.json", "-o", "b.wav")
+    result = run("replay", "a.wav.json", "-o", "b.wav")
     assert result.exit_code == 1
     assert result.stderr == "Error: small.distill is not there any more; give it with --model\n"
     moved = ["--model", "moved.distill", "--prompt", "moved.wav"]
-    result = run("replay", "a.json", "-o", "b.wav", *moved)
+    result = run("replay", "a.wav.json", "-o", "b.wav", *moved)
     assert result.exit_code == 0, result.output
     assert Path("b.wav").read_bytes() == Path("a.wav").read_bytes()
 
 
 def test_a_take_of_the_demo_is_replayed_wherever_the_demo_is(run):
     run("sample", "-o", "a.wav", "-d", 1, "-s", 1)
-    sidecar = json.loads(Path("a.json").read_text())
+    sidecar = json.loads(Path("a.wav.json").read_text())
     sidecar["model"]["path"] = "another/installation/demo.distill"
-    Path("a.json").write_text(json.dumps(sidecar))
-    assert run("replay", "a.json", "-o", "b.wav").stderr == ""
+    Path("a.wav.json").write_text(json.dumps(sidecar))
+    assert run("replay", "a.wav.json", "-o", "b.wav").stderr == ""
     assert Path("b.wav").read_bytes() == Path("a.wav").read_bytes()
 
 
@@ -157,18 +157,18 @@ def test_a_take_of_the_demo_is_replayed_wherever_the_demo_is(run):
 )
 def test_what_is_no_sidecar_is_refused(run, change):
     run("sample", "small.distill", "-o", "a.wav", "-d", 1)
-    Path("a.json").write_text(change(Path("a.json").read_text()))
-    result = run("replay", "a.json", "-o", "b.wav")
+    Path("a.wav.json").write_text(change(Path("a.wav.json").read_text()))
+    result = run("replay", "a.wav.json", "-o", "b.wav")
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: a.json does not describe a take; give the .json")
+    assert result.stderr.startswith("Error: a.wav.json does not describe a take; give the .json")
     assert not Path("b.wav").exists()
 
 
 def test_settings_of_a_newer_version_are_named(run):
     run("sample", "small.distill", "-o", "a.wav", "-d", 1)
-    text = Path("a.json").read_text().replace('"seed": ', '"swing": 1, "seed": ')
-    Path("a.json").write_text(text)
-    result = run("replay", "a.json")
+    text = Path("a.wav.json").read_text().replace('"seed": ', '"swing": 1, "seed": ')
+    Path("a.wav.json").write_text(text)
+    result = run("replay", "a.wav.json")
     assert "settings that this version does not know (swing); install a newer one" in result.stderr
 
 

@@ -184,7 +184,7 @@ def test_the_controls_mean_the_fields_of_a_configuration(
     assert ("`Two_strokes.wav`" in words or "`Two strokes.wav`" in words) == ("prompt" in config)
 
     _, text = export(client)
-    sidecar = Path(text.removeprefix("Saved as `").removesuffix("`")).with_suffix(".json")
+    sidecar = Path(text.removeprefix("Saved as `").removesuffix("`") + ".json")
     said = json.loads(sidecar.read_text())["config"]
     named = said.pop("prompt")
     assert (Path(named).read_bytes() if named else None) == (
@@ -292,8 +292,8 @@ def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, fol
     saved = folder / "takes" / "small-7.wav"
     assert str(saved) in text
     assert files[0].read_bytes() == saved.read_bytes()
-    assert files[1].read_bytes() == saved.with_suffix(".json").read_bytes()
-    assert json.loads(saved.with_suffix(".json").read_text())["config"]["top_k"] == 5
+    assert files[1].read_bytes() == Path(f"{saved}.json").read_bytes()
+    assert json.loads(Path(f"{saved}.json").read_text())["config"]["top_k"] == 5
     with soundfile.SoundFile(saved) as file:
         assert (file.title, file.artist, file.album) == ("Rain", "Me", "Found sounds")
         assert file.subtype == "PCM_24"

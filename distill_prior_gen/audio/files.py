@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
-import torch
+import soxr
 
 import distill_prior_gen
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.audio.mel import import_torchaudio
+from distill_prior_gen.audio.tags import id3
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
-from distill_prior_gen.paths import existing, sidecar_path
+from distill_prior_gen.paths import existing, free_path, prompt_path, sidecar_path
+from distill_prior_gen.prompt import Prompt
+from distill_prior_gen.sidecar import is_sidecar, relative_path
 
 SUBTYPES: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
@@ -42,7 +48,10 @@ def write_take(
     tags: dict[str, str] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write a take and its sidecar ``NAME.json``, both whole or not at all.
+    """Write a take and its sidecar ``take.wav.json``, each whole or not at all.
+
+    A copy of the prompt is kept in the folder ``prompts`` beside the take, once for all takes
+    with the same prompt.
 
     Args:
         result: the take.
@@ -56,10 +65,13 @@ def write_take(
         What the sidecar says.
 
     Raises:
-        FileExistsError: if one of the two files exists and `overwrite` is False.
+        FileExistsError: if one of the two files exists and `overwrite` is False, or if a file
+            that is no sidecar has the name of the sidecar.
         OSError: if writing failed.
         ValueError: if the format cannot hold the sample rate.
     """
+    check_free(path, overwrite)
+    beside = sidecar_path(path)
     sample_rate = export.sample_rate or result.sample_rate
     if export.format == "mp3" and sample_rate not in MP3_SAMPLE_RATES:
         raise ValueError(
@@ -70,30 +82,23 @@ def write_take(
     encoding = LOSSY.get(export.format) or {"subtype": SUBTYPES[bit_depth]}
     software = f"distill-prior-gen {distill_prior_gen.__version__}"
     given = tags or {}
-    tags = {
+    all_tags = {
         "title": f"{model.name} {result.seed}",
         "artist": "Distill",
         "software": software,
         "comment": f"seed {result.seed}, model {model.name} {model.model_id}".strip(),
         **given,
     }
-    prompt = None
-    if result.prompt:
-        prompt = {
-            "file": result.prompt.path.name,
-            "path": _seen_from(path.parent, result.prompt.path),
-            "sha256": result.prompt.sha256,
-        }
     sidecar = {
         "version": distill_prior_gen.__version__,
         "model": {
             "name": model.name,
             "id": model.model_id,
             "file": model.path.name,
-            "path": _seen_from(path.parent, model.path),
+            "path": relative_path(path.parent, model.path),
             "sha256": model.sha256,
         },
-        "prompt": prompt,
+        "prompt": _kept_prompt(path, result.prompt) if result.prompt else None,
         "seed": result.seed,
         "config": asdict(result.config),
         "format": export.format,
@@ -103,52 +108,127 @@ def write_take(
         "gain": result.gain * gain,
         "tags": given,
     }
-    if not overwrite and (taken := existing(path)):
-        raise FileExistsError(f"{taken} exists")
-    # The sidecar takes its name first, so that no take is ever without one.
-    with (
-        atomic_write(path, overwrite) as partial,
-        atomic_write(sidecar_path(path), overwrite) as partial_sidecar,
-    ):
-        partial_sidecar.write_text(json.dumps(sidecar, indent=2) + "\n", encoding="utf-8")
-        try:
-            with soundfile.SoundFile(
-                partial, "w", sample_rate, 1, format=export.format.upper(), **encoding
-            ) as file:
-                for name, value in tags.items():
-                    setattr(file, name, value)
-                for block in audio.split(BLOCK):
-                    file.write(block.numpy())
-            written = soundfile.info(partial).frames
-        except soundfile.LibsndfileError as error:
-            raise OSError(f"{path} could not be written: {error.error_string}") from error
-        if written < len(audio):
-            raise OSError(f"{path} could not be written whole; is the disk full?")
+    text = json.dumps(sidecar, indent=2) + "\n"
+    encoded = _encoded(audio, sample_rate, export.format, encoding, all_tags)
+    if os.path.exists(path):
+        # The sound is replaced first, so that no sidecar is newer than its sound.
+        contents = [(path, encoded), (beside, text.encode())]
+    else:
+        # The sidecar takes its name first, so that no take is ever without one.
+        contents = [(beside, text.encode()), (path, encoded)]
+    (first, first_content), (second, second_content) = contents
+    claimed = False
+    try:
+        with atomic_write(second, overwrite) as second_partial:
+            second_partial.write_bytes(second_content)
+            with atomic_write(first, overwrite) as first_partial:
+                first_partial.write_bytes(first_content)
+            claimed = not overwrite
+    except BaseException:
+        if claimed:
+            first.unlink(missing_ok=True)
+        raise
     return sidecar
 
 
-def _seen_from(folder: Path, file: Path) -> str:
-    """The path of a file from a folder, or its whole path where there is none."""
-    try:
-        return Path(os.path.relpath(file, folder)).as_posix()
-    except ValueError:  # on another drive
-        return str(file.absolute())
+def write_named_take(
+    result: GenerationResult,
+    model: ModelIdentity,
+    folder: Path,
+    export: ExportConfig,
+    tags: dict[str, str] | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Write a take to a folder, under a name that no other run takes at the same moment.
+
+    Returns:
+        The path of the audio file, and what the sidecar says.
+    """
+    while True:
+        path = free_path(folder, model.name, result.seed, export)
+        try:
+            return path, write_take(result, model, path, export, tags)
+        except FileExistsError:
+            if not existing(path):
+                raise
 
 
-def _resampled(result: GenerationResult, sample_rate: int) -> tuple[torch.Tensor, float]:
+def check_free(path: Path, overwrite: bool) -> None:
+    """Make sure that a take may be written to a path.
+
+    Raises:
+        FileExistsError: if the audio file or its sidecar exists and `overwrite` is False, or if
+            something else has the name of the sidecar.
+    """
+    if not overwrite and (taken := existing(path)):
+        raise FileExistsError(f"{taken} exists")
+    beside = sidecar_path(path)
+    if os.path.lexists(beside) and not is_sidecar(beside):
+        raise FileExistsError(
+            f"{beside} exists and does not describe a take; choose another name or move it"
+        )
+
+
+def _kept_prompt(path: Path, prompt: Prompt) -> dict[str, str]:
+    """Copy the prompt of the take in `path` to the folder of prompts beside it."""
+    kept = prompt_path(path, prompt.path, prompt.sha256)
+    if not (kept.is_file() and _sha256(kept) == prompt.sha256):
+        if os.path.lexists(kept.parent) and not kept.parent.is_dir():
+            raise NotADirectoryError(
+                f"{kept.parent} is a file; prompts are copied to a folder of that name"
+            )
+        kept.parent.mkdir(exist_ok=True)
+        with atomic_write(kept, overwrite=True) as partial:
+            shutil.copyfile(prompt.path, partial)
+            if _sha256(partial) != prompt.sha256:
+                raise OSError(f"{prompt.path} changed meanwhile; make the take again")
+    return {
+        "file": prompt.path.name,
+        "path": relative_path(path.parent, kept),
+        "sha256": prompt.sha256,
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encoded(
+    audio: np.ndarray,
+    sample_rate: int,
+    form: str,
+    encoding: dict[str, Any],
+    tags: dict[str, str],
+) -> bytes:
+    """The contents of an audio file.
+
+    It is encoded in memory, since libsndfile does not say why a file could not be written.
+    """
+    tags = {
+        name: value.encode("utf-8", "replace").decode().replace("\0", " ")
+        for name, value in tags.items()
+    }
+    buffer = io.BytesIO()
+    with soundfile.SoundFile(buffer, "w", sample_rate, 1, format=form.upper(), **encoding) as file:
+        for name, value in tags.items() if form != "mp3" else ():
+            setattr(file, name, value)
+        for start in range(0, len(audio), BLOCK):
+            file.write(audio[start : start + BLOCK])
+    return (id3(tags) if form == "mp3" else b"") + buffer.getvalue()
+
+
+def _resampled(result: GenerationResult, sample_rate: int) -> tuple[np.ndarray, float]:
     """Samples at another rate, and what they were multiplied with to stay within -1 and 1."""
-    audio = torch.from_numpy(result.audio)
-    if sample_rate == result.sample_rate:
+    audio, rate = result.audio, result.sample_rate
+    if sample_rate == rate:
         return audio, 1.0
-    resampled = import_torchaudio().functional.resample(
-        audio,
-        result.sample_rate,
-        sample_rate,
-        # Steep enough that nothing audible is lost or folded back.
-        lowpass_filter_width=64,
-        rolloff=0.9476,
-        resampling_method="sinc_interp_kaiser",
-        beta=14.77,
-    )[: round(len(audio) * sample_rate / result.sample_rate)]
-    peak = max(1.0, float(resampled.abs().max()))
-    return resampled / peak, 1 / peak
+    count = round(len(audio) * sample_rate / rate)
+    if result.config.loop:
+        # The Fourier series of the loop: its end leads into its beginning at any rate.
+        spectrum = np.fft.rfft(audio.astype(np.float64))
+        resampled = np.fft.irfft(spectrum, count) * (count / len(audio))
+    else:
+        resampled = soxr.resample(audio, rate, sample_rate, quality="VHQ")[:count]
+        resampled = np.pad(resampled, (0, count - len(resampled)))
+    peak = max(1.0, float(np.abs(resampled).max()))
+    return (resampled / peak).astype(np.float32), 1 / peak

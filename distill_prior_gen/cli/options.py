@@ -166,6 +166,12 @@ def given(settings: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _no_standard_output(ctx: Any, param: Any, value: str) -> str:
+    if value == "-":
+        raise click.BadParameter("takes are not written to standard output; name a file or folder")
+    return value
+
+
 temperature = click.option(
     "-t",
     "--temperature",
@@ -173,6 +179,16 @@ temperature = click.option(
     default=GenerationConfig.temperature,
     show_default=True,
     help="Below 1 more typical, above 1 more surprising.",
+)
+
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    callback=_no_standard_output,
+    default=".",
+    help="File to write (the suffix sets the format) or folder for files named after model "
+    "and seed.  [default: the current folder]",
 )
 
 format_ = click.option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,39 +10,15 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.takes import Output, check_names, chosen_format, make_takes
+from distill_prior_gen.cli.takes import Output, check_names, chosen_format, configured, make_takes
 from distill_prior_gen.config import SAMPLE_RATES, ExportConfig, GenerationConfig
 from distill_prior_gen.demo import demo_model
-
-TEXT, TABLE, OPTIONAL_NUMBER = str, dict, (int, type(None))
-PARTS: dict[str, list[tuple[str, Any]]] = {
-    "": [
-        ("model", TABLE),
-        ("config", TABLE),
-        ("tags", TABLE),
-        ("format", TEXT),
-        ("sample_rate", int),
-        ("bit_depth", OPTIONAL_NUMBER),
-    ],
-    "model": [("path", TEXT), ("sha256", TEXT)],
-    "prompt": [("path", TEXT), ("sha256", TEXT)],
-}
-"""What a sidecar has to have, and of what type."""
-
-TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "license", "software")
-"""Tags that a take may have."""
+from distill_prior_gen.sidecar import read_sidecar
 
 
 @click.command()
-@click.argument("sidecar", metavar="TAKE.json", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="File to write (the suffix sets the format) or folder for files named after model "
-    "and seed.  [default: the current folder]",
-)
+@click.argument("sidecar", metavar="TAKE.wav.json", type=click.Path(path_type=Path))
+@options.output
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -59,7 +35,7 @@ TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "li
 @options.quiet
 def replay(
     sidecar: Path,
-    output: Path,
+    output: str,
     model: Path | None,
     format_: str | None,
     sample_rate: int | None,
@@ -71,18 +47,18 @@ def replay(
     quiet: bool,
     **settings: Any,
 ) -> None:
-    """Make a take again from TAKE.json, which lies beside it.
+    """Make a take again from its sidecar, TAKE.wav.json.
 
     On the same machine it is the same, bit for bit. Options take the place of what the file
     says: '--duration 30' goes on with the same music, '--seed' makes another like it.
     """
     changes = options.given(settings)
-    take = _read(sidecar)
+    take = read_sidecar(sidecar)
     expected = {"model": take["model"]["sha256"]}
-    model = model or _find(sidecar, take["model"]["path"], "--model")
+    model = model or _find(sidecar, take["model"], "--model")
     config = dict(take["config"])
     if config.get("prompt") and "prompt" not in changes:
-        config["prompt"] = str(_find(sidecar, take["prompt"]["path"], "--prompt"))
+        config["prompt"] = str(_find(sidecar, take["prompt"], "--prompt"))
         expected["prompt"] = take["prompt"]["sha256"]
     if unknown := config.keys() - {field.name for field in fields(GenerationConfig)}:
         raise ValueError(
@@ -90,7 +66,7 @@ def replay(
             f"({', '.join(sorted(unknown))}); install a newer one"
         )
     try:
-        changed = GenerationConfig(**config | changes)
+        changed = configured(config | changes)
         chosen = chosen_format(output, format_, take["format"])
         if sample_rate is None and take["sample_rate"] in SAMPLE_RATES:
             sample_rate = take["sample_rate"]
@@ -104,36 +80,14 @@ def replay(
     make_takes(model, changed, 1, to, device, as_json, progress, quiet, [], take["tags"], expected)
 
 
-def _read(sidecar: Path) -> dict[str, Any]:
-    """What a sidecar says.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: if it is no sidecar.
-    """
-    try:
-        take = json.loads(sidecar.read_text(encoding="utf-8"))
-        for part, keys in PARTS.items():
-            entry = take[part] if part else take
-            if entry is not None and not all(isinstance(entry[key], kind) for key, kind in keys):
-                raise TypeError
-        if take["config"].get("prompt") and not take["prompt"]:
-            raise TypeError
-        if not all(name in TAGS and isinstance(tag, str) for name, tag in take["tags"].items()):
-            raise TypeError
-        return take
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{sidecar} does not describe a take; give the .json beside an audio file that "
-            "distill-prior wrote"
-        ) from error
-
-
-def _find(sidecar: Path, file: str, option: str) -> Path:
-    """A file that a sidecar names, seen from its folder; the demo model wherever it is."""
-    path = sidecar.parent / file
-    if path.exists():
-        return path
+def _find(sidecar: Path, entry: dict[str, Any], option: str) -> Path:
+    """A file that a sidecar names, relative to its folder; the demo model wherever it is."""
+    for folder in (sidecar.parent, Path(os.path.realpath(sidecar)).parent):
+        if os.path.exists(path := folder / entry["path"]):
+            return path
+    path = sidecar.parent / entry["path"]
     if path.name == demo_model().name:
         return demo_model()
-    raise FileNotFoundError(f"{path} is not there any more; give it with {option}")
+    raise FileNotFoundError(
+        f"{path} is not there any more; give it with {option} (its SHA-256 is {entry['sha256']})"
+    )

@@ -8,21 +8,14 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.takes import Output, check_names, chosen_format, make_takes
-from distill_prior_gen.config import ExportConfig, GenerationConfig
+from distill_prior_gen.cli.takes import Output, check_names, chosen_format, configured, make_takes
+from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.demo import demo_model
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    help="File to write (the suffix sets the format) or folder for files named after model "
-    "and seed.  [default: the current folder]",
-)
+@options.output
 @options.take(show_default=True)
 @click.option(
     "-n",
@@ -42,7 +35,7 @@ from distill_prior_gen.demo import demo_model
 @options.quiet
 def sample(
     model: Path | None,
-    output: Path,
+    output: str,
     count: int,
     format_: str | None,
     sample_rate: int | None,
@@ -56,11 +49,11 @@ def sample(
 ) -> None:
     """Make takes from MODEL, a .distill file with a prior, or from the demo model.
 
-    Prints the paths of the takes. Beside each, NAME.json says how to make it again:
-    'distill-prior replay NAME.json'. Without --seed, a new one is drawn.
+    Prints the paths of the takes. Beside each, NAME.wav.json says how to make it
+    again: 'distill-prior replay NAME.wav.json'. Without --seed, a new one is drawn.
     """
     try:
-        config = GenerationConfig(**options.given(settings))
+        config = configured(options.given(settings))
         chosen = chosen_format(output, format_, ExportConfig.format)
         export = ExportConfig(chosen, sample_rate, bit_depth)
     except ValueError as error:
