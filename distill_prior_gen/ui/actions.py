@@ -16,7 +16,7 @@ from gradio.utils import get_upload_folder
 
 from distill_prior_gen.config import LIMITS, ExportConfig
 from distill_prior_gen.messages import in_words
-from distill_prior_gen.paths import free_path, sidecar_path
+from distill_prior_gen.paths import sidecar_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
 from distill_prior_gen.ui.controls import MOST_TAKES, TOP_K
 from distill_prior_gen.ui.library import (
@@ -248,7 +248,7 @@ class Actions:
             return _for_browser(self._write(number, values, Path(folder), session))
 
     def _write(self, number: Any, values: list[Any], folder: Path, session: Session) -> Path:
-        from distill_prior_gen.audio.files import write_take
+        from distill_prior_gen.audio.files import write_named_take
 
         take = self.take(number, session)
         # The page has 0 for what it leaves to the model and to the format.
@@ -261,8 +261,7 @@ class Actions:
                 raise ValueError(f"format must be a name, not {shortened(format_)}")
             export = ExportConfig(format_, sample_rate, bit_depth)
             folder.mkdir(parents=True, exist_ok=True)
-            path = free_path(folder, take.model.name, take.result.seed, export)
-            write_take(take.result, take.model, path, export, given)
+            path, _ = write_named_take(take.result, take.model, folder, export, given)
         except (ValueError, OSError) as error:
             raise gr.Error(in_words(error)[:LONGEST_MESSAGE]) from error
         return path
