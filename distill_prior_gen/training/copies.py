@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import PurePosixPath
 
@@ -57,12 +57,19 @@ class Sketch:
         rate: sample rate of `samples` in Hz.
         samples: float32 ``[samples]``, of length 1 as a vector.
         bands: levels of its spectrum in dB, float32 ``[BANDS]``.
+        spectra: transforms of `samples`, by their lengths, that were needed so far.
     """
 
     start: int
     rate: int
     samples: Tensor
     bands: Tensor
+    spectra: dict[int, Tensor] = field(default_factory=dict)
+
+    def spectrum(self, size: int) -> Tensor:
+        if size not in self.spectra:
+            self.spectra[size] = torch.fft.rfft(self.samples, size)
+        return self.spectra[size]
 
 
 def group_copies(recordings: Sequence[Recording], sample_rate: int) -> list[list[Copy]]:
@@ -126,9 +133,8 @@ def shift_between(first: Sketch, second: Sketch, sample_rate: int) -> int | None
         return None
     if float((first.bands - second.bands).abs().mean()) > NEAR:
         return None
-    size = sum(lengths)
-    spectra = [torch.fft.rfft(sketch.samples, size) for sketch in (first, second)]
-    correlation = torch.fft.irfft(spectra[1] * spectra[0].conj(), size)
+    size = 1 << sum(lengths).bit_length()  # few sizes, for which transforms are kept
+    correlation = torch.fft.irfft(second.spectrum(size) * first.spectrum(size).conj(), size)
     best = int(correlation.abs().argmax())
     if float(correlation[best].abs()) < SAME:
         return None
