@@ -20,6 +20,21 @@ def _user_and_password(
     return (user, password) if value else None
 
 
+def _from_file(
+    context: click.Context, parameter: click.Parameter, value: Path | None
+) -> tuple[str, str] | None:
+    if value is None:
+        return None
+    try:
+        text = value.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        text = ""
+    try:
+        return _user_and_password(context, parameter, text)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{value} must hold USER:PASSWORD, and nothing else") from error
+
+
 @click.command()
 @click.option(
     "--models",
@@ -42,7 +57,15 @@ def _user_and_password(
     "--auth",
     callback=_user_and_password,
     metavar="USER:PASSWORD",
-    help="Ask for this user and password.",
+    envvar="DISTILL_PRIOR_AUTH",
+    help="Ask for this user and password. Others on this machine see what a command is given; "
+    "$DISTILL_PRIOR_AUTH and --auth-file they do not see.",
+)
+@click.option(
+    "--auth-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    callback=_from_file,
+    help="File with USER:PASSWORD.",
 )
 @click.option("--share", is_flag=True, help="Make the page public through Gradio's servers.")
 @options.device
@@ -53,33 +76,27 @@ def ui(
     host: str,
     port: int | None,
     auth: tuple[str, str] | None,
+    auth_file: tuple[str, str] | None,
     share: bool,
     device: str,
     open_: bool,
 ) -> None:
     """Serve the Prior tab to a browser."""
     from distill_prior_gen.plugins import TabContext
-    from distill_prior_gen.ui.actions import UPLOAD_BYTES
-    from distill_prior_gen.ui.app import create_app
+    from distill_prior_gen.ui.server import LOCAL, serve
 
-    local = host in ("127.0.0.1", "localhost", "::1") and not share
+    auth = auth_file or auth
+    local = host.strip("[]") in LOCAL and not share
     if not local and not auth:
         click.echo(
             f"Anyone who reaches {'the public address' if share else host} can use this page; it "
-            "has no password. --auth USER:PASSWORD sets one.",
+            "has no password. --auth-file FILE sets one.",
             err=True,
         )
     context = TabContext(
         models_dirs=folders or (_models_folder(),), output_dir=output, device=device
     )
-    create_app(context).launch(
-        server_name=host,
-        server_port=port,
-        auth=auth,
-        share=share,
-        inbrowser=open_,
-        max_file_size=UPLOAD_BYTES,
-    )
+    serve(context, host, port, auth, share, open_)
 
 
 def _models_folder() -> Path:

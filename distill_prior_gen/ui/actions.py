@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from reprlib import repr as shortened
 from tempfile import TemporaryDirectory
 from typing import Any
+from weakref import WeakSet, WeakValueDictionary
 
 import gradio as gr
 import numpy as np
+import torch
+from gradio.context import LocalContext
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from distill_prior_gen.config import LIMITS, ExportConfig
+from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.paths import sidecar_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
@@ -29,17 +35,28 @@ from distill_prior_gen.ui.library import (
     loaded_model,
 )
 from distill_prior_gen.ui.results import MOST_LETTERS
+from distill_prior_gen.ui.server import LOCAL
 from distill_prior_gen.ui.settings import SETTINGS, to_config, to_page
 from distill_prior_gen.ui.takes import Session, Take, names
 
 UPLOAD_BYTES = 512 * 2**20
 """Size of the largest model that may be uploaded."""
 
+MOST_BYTES = 256 * 2**20
+"""Of the takes of all sessions; the oldest go first."""
+
+MOST_WAITING = 8
+"""Calls that may wait for one another where Gradio's queue was bypassed."""
+
 LONGEST_MESSAGE = 500
 """Letters of it that are shown."""
 
 REPORT_S = 0.1
 """Seconds between two updates of the progress bar."""
+
+
+refusal = partial(gr.Error, print_exception=False)
+"""An error of the user, for the page and not for the server's console."""
 
 
 class _CancelledError(Exception):
@@ -52,7 +69,11 @@ class Actions:
     def __init__(self, context: TabContext) -> None:
         self.context = context
         self.working = threading.Lock()
+        self.waiting = threading.BoundedSemaphore(MOST_WAITING)
+        self.keeping = threading.Lock()
         self.stops: dict[str | None, threading.Event] = {}
+        self.sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        _everywhere.add(self)
 
     def find(self, key: Any, session: Session) -> Entry | None:
         """The model behind an identifier from the page, if there is one."""
@@ -63,7 +84,7 @@ class Actions:
     def model(self, key: Any, session: Session) -> Entry:
         found = self.find(key, session)
         if found is None:
-            raise gr.Error(f"There is no model {shortened(key)}; choose one from the list.")
+            raise refusal(f"There is no model {shortened(key)}; choose one from the list.")
         return found
 
     def listed(self, key: Any, session: Session) -> dict[str, Any]:
@@ -89,15 +110,15 @@ class Actions:
 
     def upload(self, file: str | None, session: Session) -> gr.Dropdown:
         if file is None:
-            raise gr.Error("file is missing; choose a model.")
+            raise refusal("file is missing; choose a model.")
         path = Path(file)
         key = f"{path.name} (uploaded)"
         if path.suffix not in SUFFIXES:
-            raise gr.Error(f"{path.name} is no model; its name must end in .distill.")
+            raise refusal(f"{path.name} is no model; its name must end in .distill.")
         if path.stat().st_size > UPLOAD_BYTES:
-            raise gr.Error(f"{path.name} is larger than {UPLOAD_BYTES // 2**20} MB.")
+            raise refusal(f"{path.name} is larger than {UPLOAD_BYTES // 2**20} MB.")
         if reason := entry(path, path.name).reason:
-            raise gr.Error(reason)
+            raise refusal(reason)
         session.uploads[key] = path
         return self.refresh(key, session)
 
@@ -107,7 +128,7 @@ class Actions:
         reason = found.reason if found else "Choose a model from the list."
         text = reason
         if not session.uploads and not any_models(self.context.models_dirs):
-            folders = ", ".join(f"`{folder}`" for folder in self.context.models_dirs)
+            folders = ", ".join(f"`{_shown(folder)}`" for folder in self.context.models_dirs)
             text = (
                 f"Only the demo model is here. **No models in {folders}.** Make one of your own "
                 "recordings with `distill-prior train FOLDER -o MODEL.distill`, or in the Distill "
@@ -141,7 +162,11 @@ class Actions:
 
         model = self.model(key, session)
         if model.reason:
-            raise gr.Error(model.reason)
+            raise refusal(model.reason)
+        if not self.waiting.acquire(blocking=False):
+            raise refusal("Too many takes are being made at once; try again later.")
+        owner = stop_key or str(id(session))
+        self.sessions[owner] = session
         stop = self.stops[stop_key] = threading.Event()
         page = dict(zip(SETTINGS, values, strict=True))
         if isinstance(page["prompt"], dict):  # a file as Gradio describes it
@@ -165,23 +190,52 @@ class Actions:
                     f"takes per click (count) must be from 1 to {MOST_TAKES}, not "
                     f"{shortened(count)}"
                 )
-            with self.working:
+            while not self.working.acquire(timeout=REPORT_S):
+                report(0.0, "Waiting for another take...")
+            try:
                 report(0.0, "Loading the model...")
                 loaded = loaded_model(model.path, self.context.device)
                 made_of = loaded.identity, key, loaded.spectrogram, loaded.grid
                 for result in generate_takes(loaded, config, int(count), report):
-                    session.add(Take(session.made + 1, result, *made_of))
+                    self._keep(Take(session.made + 1, _without_mel(result), *made_of), owner)
+            finally:
+                self.working.release()
         except _CancelledError:
             gr.Info("Cancelled.")
         except Exception as error:  # of a plugin's sampler or vocoder, too
             text = in_words(error)
             if isinstance(page["prompt"], str):
                 text = text.replace(page["prompt"], Path(page["prompt"]).name)
-            raise gr.Error(text[:LONGEST_MESSAGE]) from error
+            text = self._without_folders(text)
+            raise refusal(text[:LONGEST_MESSAGE]) from error
         finally:
             # After a cancelled take, the next may have begun already.
             if self.stops.get(stop_key) is stop:
                 del self.stops[stop_key]
+            self.waiting.release()
+
+    def _keep(self, take: Take, owner: str) -> None:
+        """Add a take to its session; where all need too much memory, the oldest go."""
+        session = self.sessions.get(owner)
+        if session is None:  # the page was closed
+            return
+        with self.keeping:
+            session.add(take)
+            kept = [(each, one) for one in list(self.sessions.values()) for each in one.all()]
+            kept.sort(key=lambda pair: pair[0].made_at)
+            size = sum(each.size for each, _ in kept)
+            for each, one in kept[:-1]:
+                if size <= MOST_BYTES:
+                    break
+                one.forget(each)
+                size -= each.size
+
+    def leave(self, stop_key: str | None) -> None:
+        """End the work for a page that was closed or loaded again, and free its memory."""
+        self.stop(stop_key)
+        if session := self.sessions.pop(stop_key or "", None):
+            session.takes.clear()
+            session.removed.clear()
 
     def stop(self, stop_key: str | None) -> None:
         if stop := self.stops.get(stop_key):
@@ -189,7 +243,7 @@ class Actions:
 
     def take(self, number: Any, session: Session) -> Take:
         if not isinstance(number, int) or number not in session.takes:
-            raise gr.Error(f"There is no take {shortened(number)}; choose one from the list.")
+            raise refusal(f"There is no take {shortened(number)}; choose one from the list.")
         return session.takes[number]
 
     def details(
@@ -223,7 +277,7 @@ class Actions:
         if not known:
             gone.append(f"{take.model.name} is no longer in the list of models.")
         if longer and gone:
-            raise gr.Error(f"A longer take cannot be made: {' '.join(gone)}")
+            raise refusal(f"A longer take cannot be made: {' '.join(gone)}")
         for text in gone:
             gr.Warning(text)
         if longer:
@@ -240,7 +294,7 @@ class Actions:
             Copies of both files for the browser, and what to say.
         """
         path = self._write(number, values, self.context.output_dir, session)
-        return _for_browser(path), f"Saved as `{path}`"
+        return _for_browser(path), f"Saved as `{_shown(path)}`"
 
     def download(self, number: Any, values: list[Any], session: Session) -> list[str]:
         """Write a take for the browser alone; its file and sidecar."""
@@ -263,8 +317,17 @@ class Actions:
             folder.mkdir(parents=True, exist_ok=True)
             path, _ = write_named_take(take.result, take.model, folder, export, given)
         except (ValueError, OSError) as error:
-            raise gr.Error(in_words(error)[:LONGEST_MESSAGE]) from error
+            text = self._without_folders(in_words(error))
+            raise refusal(text[:LONGEST_MESSAGE]) from error
         return path
+
+    def _without_folders(self, text: str) -> str:
+        """A message that does not tell others where the server's files are."""
+        if not _served_locally():
+            for folder in (*self.context.models_dirs, self.context.output_dir, Path.home()):
+                for name in (folder.resolve(), folder.absolute()):
+                    text = text.replace(f"{name}/", "").replace(str(name), folder.name)
+        return text
 
     def show(self, number: int | None, session: Session) -> list[Any]:
         """What the page shows of a take, and the takes there are; see `TakePanel.shown`."""
@@ -287,7 +350,7 @@ class Actions:
         return [
             (take.result.sample_rate, samples),
             take.in_words(),
-            take.command(),
+            take.command(paths=_served_locally()),
             gr.Button(label, interactive=can_be_longer),
             listed,
             gr.Column(visible=True),
@@ -302,6 +365,32 @@ class Actions:
     def undo(self, session: Session) -> list[Any]:
         """Bring back the take that was removed last."""
         return self.show(session.bring_back(), session)
+
+
+_everywhere: WeakSet[Actions] = WeakSet()
+
+
+def stop_all() -> None:
+    """Stop all work at its next report, since the server ends."""
+    for actions in list(_everywhere):
+        for stop in list(actions.stops.values()):
+            stop.set()
+
+
+def _served_locally() -> bool:
+    """Whether those who see the page sit at this machine, whose folders are no secret to them."""
+    blocks = LocalContext.blocks.get(None)
+    host = getattr(blocks, "server_name", None) or ""
+    return blocks is None or (host.strip("[]") in LOCAL and not blocks.share)
+
+
+def _shown(path: Path) -> str:
+    return str(path) if _served_locally() else path.name
+
+
+def _without_mel(result: GenerationResult) -> GenerationResult:
+    """A take without what the page does not need of it."""
+    return replace(result, mel=torch.empty(0))
 
 
 def _tag(name: str, text: Any) -> str:

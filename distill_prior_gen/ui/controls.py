@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.data_classes import FileData
+from gradio_client.utils import is_http_url_like
 from pydantic import ConfigDict, ValidationError
 
 from distill_prior_gen.config import (
@@ -67,6 +68,9 @@ class Bar:
     cancel: gr.Button
 
 
+NOT_UPLOADED = "prompt or file must be a file that was uploaded here"
+
+
 class UploadedFile(FileData):
     """A file that the browser has uploaded; whatever else comes is refused in words."""
 
@@ -77,7 +81,24 @@ class UploadedFile(FileData):
         try:
             return super().model_validate(obj, **options)
         except ValidationError as error:
-            raise gr.Error("prompt or file must be a file that was uploaded here") from error
+            raise gr.Error(NOT_UPLOADED, print_exception=False) from error
+
+
+def refuse_addresses(block: Any) -> None:
+    """Keep Gradio from downloading files for a component and those in it.
+
+    It would fetch whatever address a client gives in place of an upload.
+    """
+    for child in getattr(block, "children", ()):
+        refuse_addresses(child)
+    if move := getattr(block, "async_move_resource_to_block_cache", None):
+
+        async def move_upload(path: Any) -> Any:
+            if is_http_url_like(path):
+                raise gr.Error(NOT_UPLOADED, print_exception=False)
+            return await move(path)
+
+        block.async_move_resource_to_block_cache = move_upload
 
 
 def settings_panel(models: dict[str, Any]) -> SettingsPanel:

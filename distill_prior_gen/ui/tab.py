@@ -24,6 +24,7 @@ from distill_prior_gen.ui.controls import (
     Bar,
     SettingsPanel,
     bar,
+    refuse_addresses,
     settings_panel,
 )
 from distill_prior_gen.ui.results import COPY, TakePanel, bit_depth, take_panel
@@ -40,7 +41,7 @@ def build_tab(context: TabContext) -> None:
     """Build the tab's components and events into the Blocks that are open."""
     actions = Actions(context)
     session = gr.State(Session())
-    with gr.Column(elem_id="distill-prior"):
+    with gr.Column(elem_id="distill-prior") as column:
         # The Distill app has its own style, so the tab brings what it needs.
         style = (HERE / "tab.css").read_text(encoding="utf-8")
         gr.HTML(f"<style>{style}</style>", elem_id="distill-prior-style")
@@ -50,6 +51,13 @@ def build_tab(context: TabContext) -> None:
             with gr.Column(scale=3, min_width=340):
                 take = take_panel()
         below = bar()
+    refuse_addresses(column)
+
+    def leave(request: gr.Request) -> None:
+        actions.leave(request.session_hash)
+
+    if Context.root_block is not None:
+        Context.root_block.unload(leave)
     # Without triggers: when the page is loaded.
     gr.on(None, None, js=(HERE / "tab.js").read_text(encoding="utf-8"))
     _connect_models(actions, session, settings, below)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-
-import numpy as np
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
@@ -35,7 +34,7 @@ class Take:
         model_key: identifies the model in the list of models.
         spectrogram: settings of the model.
         grid: rows and columns of the model's code map.
-        picture: of the take once it was drawn, see `ui.pictures.pixels`.
+        made_at: when it was made, on the clock of `time.monotonic`.
     """
 
     number: int
@@ -44,7 +43,12 @@ class Take:
     model_key: str
     spectrogram: SpectrogramSettings
     grid: tuple[int, int]
-    picture: np.ndarray | None = None
+    made_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that the take needs, roughly."""
+        return int(self.result.audio.nbytes + self.result.codes.nbytes)
 
     def in_words(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
@@ -85,11 +89,15 @@ class Take:
         settings.append(f"{config.vocoder} ({config.quality})")
         return settings
 
-    def command(self) -> str:
-        """What makes the same take on the command line."""
+    def command(self, paths: bool = True) -> str:
+        """What makes the same take on the command line.
+
+        Args:
+            paths: whether files are named with their folders, so that it works from any folder.
+        """
         words = ["distill-prior", "sample"]
         if self.model_key != DEMO:
-            words.append(str(self.model.path))
+            words.append(str(self.model.path) if paths else self.model.path.name)
         config = self.result.config
         if config.temperature_end is not None:
             words += ["--evolve"]
@@ -99,6 +107,8 @@ class Take:
             evolves = item.name.startswith("temperature") and config.temperature_end is not None
             if value != item.default and not evolves:
                 words.append(OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}"))
+                if item.name == "prompt" and not paths:
+                    value = Path(value).name
                 if value is not True:
                     words.append(written(value))
         return shlex.join(words)
@@ -150,6 +160,14 @@ class Session:
             del self.removed[0]
         for oldest in list(self.takes)[:-KEPT]:
             del self.takes[oldest]
+
+    def all(self) -> list[Take]:
+        """The takes, and those that can be brought back."""
+        return [*list(self.takes.values()), *self.removed]
+
+    def forget(self, take: Take) -> None:
+        self.takes.pop(take.number, None)
+        self.removed = [other for other in self.removed if other is not take]
 
     def remove(self, number: int) -> None:
         self.removed.append(self.takes.pop(number))
