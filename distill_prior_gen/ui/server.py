@@ -19,6 +19,11 @@ from starlette.responses import PlainTextResponse
 
 from distill_prior_gen.plugins import TabContext
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -113,6 +118,8 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def _remove_leftovers(parent: Path) -> None:
+    if not fcntl:
+        return  # without locks, nothing tells which are in use
     for lock in parent.glob(f"{PREFIX}*/{IN_USE}"):
         with suppress(OSError):  # that is of another user, or in use
             if lock.parent.is_symlink() or lock.lstat().st_uid != os.getuid():
@@ -124,9 +131,8 @@ def _remove_leftovers(parent: Path) -> None:
 
 def _lock(descriptor: int) -> None:
     """Lock a file until it is closed, or raise an `OSError` where another process has done so."""
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if fcntl:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _bypass_proxies(environment: MutableMapping[str, str], host: str) -> None:
