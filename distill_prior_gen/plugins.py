@@ -33,6 +33,9 @@ LOAD, BLOCK = "DISTILL_LOAD_PLUGINS", "DISTILL_BLOCK_PLUGINS"
 
 Thing = TypeVar("Thing")
 
+MAX_LINE = 500
+"""Characters of a fault that are shown."""
+
 logger = logging.getLogger("distill_prior_gen")
 
 
@@ -290,6 +293,8 @@ def _check_kinds(hook: str, things: dict[Any, Any]) -> None:
             raise TypeError(f"a name must be text that can be printed, not {name!r}")
         if hook == "distill_register_commands" and not isinstance(thing, click.Command):
             raise TypeError(f"{name!r} must be a click command, not {type(thing).__name__}")
+        if isinstance(thing, click.Command) and not isinstance(thing.params, list):
+            raise TypeError(f"params of {name!r} must be a list")
         for field_, kind in kinds.get(type(thing), {}).items():
             value = getattr(thing, field_)
             if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -297,6 +302,9 @@ def _check_kinds(hook: str, things: dict[Any, Any]) -> None:
 
 
 def _line(error: BaseException) -> str:
-    text = in_words(error)
     kind = type(error).__name__
-    return text if text.startswith(kind) else f"{kind}: {text}"
+    try:
+        text = in_words(error)
+    except BaseException:  # an error of a plugin may fail when it is shown
+        text = kind
+    return (text if text.startswith(kind) else f"{kind}: {text}")[:MAX_LINE]

@@ -179,6 +179,21 @@ def distill_register_commands(cli):
     def info():
         click.echo("lunch")
 """,
+    "cannot_be_shown": """
+class Shy(Exception):
+    def __str__(self): raise SystemExit(1)
+raise Shy
+""",
+    "no_params": """
+import click
+from distill_prior_gen import hookimpl
+@hookimpl
+def distill_register_commands(cli):
+    @cli.command("half-registered")
+    def half(): pass
+    half.params = None
+""",
+    "talks_on": "raise RuntimeError('lunch ' * 50_000)",
     "exits_at_import": "import sys; sys.exit(3)",
     "exits_in_a_hook": """
 from distill_prior_gen import hookimpl
