@@ -1,6 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
+
+# Two test processes with two spinning threads each would wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from distill_prior_gen import PriorModel, load_model
 
