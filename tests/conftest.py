@@ -6,12 +6,15 @@ import pytest
 
 # Two test processes with two spinning threads each would wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A shell lets what it starts in the background ignore Ctrl-C, which some tests press.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from distill_prior_gen import PriorModel, load_model
 
 from .models import FIXTURES, write_model
+
+
+def pytest_configure() -> None:
+    # A shell lets what it starts in the background ignore Ctrl-C, which some tests press.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
