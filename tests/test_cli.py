@@ -173,7 +173,7 @@ def test_bad_models_are_exit_code_1_and_one_line(run, tmp_path):
     for name, message in [
         ("none.distill", "has no prior"),
         ("text.distill", "not a .distill model"),
-        ("missing.distill", "missing.distill: No such file"),
+        ("missing.distill", "missing.distill: there is no such file"),
     ]:
         result = run("sample", name)
         assert result.exit_code == 1

@@ -122,7 +122,9 @@ def test_a_take_can_begin_with_the_recording_itself(model, record):
     plain = generate(model, GenerationConfig(**settings)).audio
     take = generate(model, GenerationConfig(**settings, prompt_crossfade=True)).audio
     end = sound[-WINDOW:] / np.abs(sound[-WINDOW:]).max()
-    assert take[: WINDOW - overlap] == pytest.approx(end[: WINDOW - overlap], abs=1e-6)
+    start = round(0.002 * model.sample_rate)  # over which a take fades in
+    heard = slice(start, WINDOW - overlap)
+    assert take[heard] == pytest.approx(end[heard], abs=1e-6)
     assert (take[WINDOW:] == plain[WINDOW:]).all()
     fade = np.cos(np.pi / 2 * (np.arange(overlap) + 0.5) / overlap) ** 2
     place = slice(WINDOW - overlap, WINDOW)
