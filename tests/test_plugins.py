@@ -380,9 +380,8 @@ def test_tabs_stand_where_they_were_registered_to(tmp_path):
         app = create_app(plugins.TabContext((tmp_path,), tmp_path))
     finally:
         plugins.plugins().manager.unregister(plugin)
-    components = app.get_config_file()["components"]
-    labels = [c["props"]["label"] for c in components if c["type"] == "tabitem"]
-    assert labels == ["First", "Prior"]
+    (row,) = [block for block in app.blocks.values() if block.get_block_name() == "tabs"]
+    assert [tab.label for tab in row.children] == ["First", "Prior"]
 
 
 class Exits:

@@ -78,10 +78,10 @@ def test_a_replay_keeps_the_format_unless_another_is_asked_for(run):
         "--sample-rate",
         44100,
     )
-    run("replay", "a.wav.json", "-o", "folder")
-    info = soundfile.info("folder/small-" + str(seed_of("a.wav.json")) + ".flac")
+    run("replay", "a.flac.json", "-o", "folder")
+    info = soundfile.info("folder/small-" + str(seed_of("a.flac.json")) + ".flac")
     assert (info.format, info.subtype, info.samplerate) == ("FLAC", "PCM_16", 44_100)
-    assert run("replay", "a.wav.json", "-o", "b.wav", "--bit-depth", 32).exit_code == 0
+    assert run("replay", "a.flac.json", "-o", "b.wav", "--bit-depth", 32).exit_code == 0
     info = soundfile.info("b.wav")
     assert (info.format, info.subtype, info.samplerate) == ("WAV", "FLOAT", 44_100)
 
