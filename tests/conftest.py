@@ -13,8 +13,10 @@ from .models import FIXTURES, write_model
 
 
 def pytest_configure() -> None:
-    # A shell lets what it starts in the background ignore Ctrl-C, which some tests press.
+    # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores
+    # SIGHUP. Some tests send them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
