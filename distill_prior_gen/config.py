@@ -65,7 +65,8 @@ class GenerationConfig:
             for each level.
         top_k: how many of the likeliest codes are kept; 0 keeps all. May be given for each
             level.
-        min_p: how likely a code must be, by the likeliest, to be kept; 0 keeps all.
+        min_p: keep codes whose probability is at least `min_p` times that of the likeliest; 0 keeps
+            all.
         duration: length of the take in seconds; with `vary`, that of the prompt counts.
         allow_long: lifts the upper limit of `duration`.
         sampler: name of the method that draws codes from the prior.
@@ -163,7 +164,7 @@ class GenerationConfig:
         return int(value) if integral else float(value)
 
     def per_level(self, field: str, levels: int) -> tuple[Any, ...]:
-        """The values of a field for each of so many levels.
+        """The values of a field for each of `levels` levels.
 
         Raises:
             ValueError: if there is another number of them.

@@ -194,7 +194,7 @@ def _row_of_tabs(app: Any) -> Any:
     import gradio as gr
 
     if not isinstance(app, gr.Blocks) or app.parent is not None:
-        raise _UnexpectedAppError("it is not a gradio app of its own")
+        raise _UnexpectedAppError("it is not the outermost gradio app")
     rows = list(_outermost(gr.Tabs, app))
     if len(rows) != 1:
         raise _UnexpectedAppError(f"it has {len(rows)} rows of tabs, expected one")

@@ -87,7 +87,7 @@ class SoundSource:
         return hashlib.file_digest(self._file, "sha256").hexdigest()
 
     def blocks(self, frames: int) -> Iterator[np.ndarray]:
-        """All samples, float32 ``[frame, channel]``, so many `frames` at a time."""
+        """All samples, float32 ``[frame, channel]``, in blocks of at most `frames`."""
         block, count = np.empty((frames, self._channels), np.float32), 0
         for part in self._parts:
             decoder = self._decoder(part)

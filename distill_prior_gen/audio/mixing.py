@@ -49,7 +49,7 @@ class Survey:
 
 
 def survey(source: SoundSource, frames: int | None = None) -> Survey:
-    """Measure a recording, or so many `frames` of its beginning.
+    """Measure a recording, or its first `frames` frames.
 
     Raises:
         RecordingError: if it is empty, or has samples that are not finite.

@@ -27,7 +27,7 @@ class FloatPerLevel(click.FloatRange):
 
 
 class IntPerLevel(click.IntRange):
-    """As `FloatPerLevel`, of whole numbers."""
+    """A whole number, or one for each level of the quantizer: ``5,10,0``."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return _each(super().convert, value, param, ctx)
@@ -80,7 +80,7 @@ TAKE: dict[str, dict[str, Any]] = {
     },
     "--min-p": {
         "type": click.FloatRange(*LIMITS["min_p"]),
-        "help": "Draw from codes that are at least this likely by the likeliest; 0 is off.",
+        "help": "Keep codes that have at least this share of the probability of the likeliest; 0 is off.",
     },
     "--duration -d": {
         "type": click.FloatRange(min=LIMITS["duration"][0]),

@@ -51,7 +51,7 @@ class Output:
         return known or mimetypes.MimeTypes().guess_type(f"name{suffix}")[0] is not None
 
     def files(self, count: int) -> list[Path] | None:
-        """The files for so many takes, if they were named; looks whether they can be written.
+        """The files for `count` takes, if files were named; checks that they can be written.
 
         Raises:
             FileExistsError: if one exists and may not be replaced.

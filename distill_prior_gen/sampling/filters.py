@@ -25,7 +25,7 @@ def filter_logits(
         top_p: keep the smallest set of codes whose probability (after temperature and
             top-k) reaches `top_p`, at least one code (Holtzman et al. 2020, "The Curious
             Case of Neural Text Degeneration"). 0, or 1 and above, keeps all.
-        min_p: keep the codes that are at least this likely by the likeliest (Nguyen et al.
+        min_p: keep codes with at least this share of the largest probability (Nguyen et al.
             2024, "Turning Up the Heat"), from 0 to 1. 0 keeps all.
 
     Returns:
