@@ -80,7 +80,8 @@ TAKE: dict[str, dict[str, Any]] = {
     },
     "--min-p": {
         "type": click.FloatRange(*LIMITS["min_p"]),
-        "help": "Keep codes that have at least this share of the probability of the likeliest; 0 is off.",
+        "help": "Keep codes that have at least this share of the probability of the likeliest; "
+        "0 is off.",
     },
     "--duration -d": {
         "type": click.FloatRange(min=LIMITS["duration"][0]),
