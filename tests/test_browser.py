@@ -597,7 +597,7 @@ def test_a_download_is_named_like_the_take_and_an_export_is_forgotten_with_it(al
     page.get_by_role("button", name="Download").click()
     for _ in range(50):
         page.wait_for_timeout(100 if len(downloads) < 2 else 0)
-    assert {file.suggested_filename for file in downloads} == {"small-42.wav", "small-42.json"}
+    assert {file.suggested_filename for file in downloads} == {"small-42.wav", "small-42.wav.json"}
     page.get_by_role("button", name="Export").first.click()
     page.get_by_role("button", name="Export", exact=True).last.click()
     expect(page.get_by_text("Saved as")).to_be_visible()

@@ -1,3 +1,4 @@
+import math
 import random
 
 import numpy as np
@@ -9,7 +10,12 @@ from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, generate_takes, invert_mel, load_model
 from distill_prior_gen.audio import griffin_lim
-from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.audio.mel import (
+    MOST_BANDS,
+    MOST_BINS,
+    MOST_HOPS,
+    SpectrogramSettings,
+)
 from distill_prior_gen.config import QUALITIES
 from distill_prior_gen.measures import mel_fit, seam_ratios
 
@@ -109,9 +115,16 @@ def spectrograms(draw):
     rate = draw(st.sampled_from([8000, 22_050, 48_000]))
     f_min = draw(st.floats(0, rate / 8))
     f_max = draw(st.one_of(st.none(), st.floats(rate / 4, rate / 2)))
-    hop = draw(st.integers(1, n_fft))
+    n_mels = draw(st.integers(1, 90))
+    # Below this, settings are refused for what they cost.
+    smallest = max(
+        math.ceil(n_fft / MOST_HOPS),
+        math.ceil(rate * n_mels / MOST_BANDS),
+        math.ceil(rate * (n_fft // 2 + 1) / MOST_BINS),
+    )
+    hop = draw(st.integers(smallest, n_fft))
     power = draw(st.sampled_from([1.0, 1.5, 2.0]))
-    return SpectrogramSettings(rate, n_fft, hop, draw(st.integers(1, 90)), f_min, f_max, power)
+    return SpectrogramSettings(rate, n_fft, hop, n_mels, f_min, f_max, power)
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filterbank")
