@@ -235,7 +235,7 @@ def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path):
 def test_errors_name_the_file_and_the_reason_in_words(stored, tmp_path):
     for data, reason in [
         (b"la la la", "cannot be read: Format not recognised"),
-        (b"", "cannot be read: "),
+        (b"", "is empty"),
         (encoded(np.zeros(0), 44_100), "is empty"),
         (encoded(np.full(9000, np.nan)), "has samples that are not finite; export it again"),
         (encoded(tone(), 500), "has a sample rate of 500 Hz; convert it to one from 1000 to"),

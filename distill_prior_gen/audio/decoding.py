@@ -232,6 +232,8 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
     """
     try:
         with open_regular(path) as file, ThreadPoolExecutor(1) as thread:
+            if not os.fstat(file.fileno()).st_size:
+                raise RecordingError(path, "is empty")
             yield SoundSource(Path(path), file, thread)
     except RecordingError:
         raise

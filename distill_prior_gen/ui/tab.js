@@ -37,7 +37,7 @@
     if (place === null) return;
     audio.currentTime = place < audio.duration ? place : 0;
     place = null;
-    audio.play();
+    audio.play().catch(() => {}); // another take is loaded, or the browser asks for a click
   }, true);
 
   const repeat = (wanted) => {
