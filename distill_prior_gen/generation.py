@@ -22,13 +22,13 @@ from distill_prior_gen.audio.joining import (
 )
 from distill_prior_gen.audio.vocoders import invert_loop
 from distill_prior_gen.config import GenerationConfig, Progress, no_progress
-from distill_prior_gen.layout import Layout, Separate, Shared, frames_kept, lay_out
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.plugins import Sampler, Vocoder, choose, samplers, vocoders
-from distill_prior_gen.prompt import Prompt, read_prompt
 from distill_prior_gen.sampling.chunks import FREE, Chunk
-from distill_prior_gen.sampling.streams import CODES, PHASE, new_seed, stream
+from distill_prior_gen.sampling.layout import Layout, Separate, Shared, frames_kept, lay_out
+from distill_prior_gen.sampling.prompt import Prompt, read_prompt
+from distill_prior_gen.sampling.random_streams import CODES, PHASE, new_seed, stream
 from distill_prior_gen.sampling.takes import draw_chunks, draw_takes
 from distill_prior_gen.torch_state import take_state
 

@@ -14,8 +14,8 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
 from distill_prior_gen.checkpoint.errors import refusing
-from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import STRIDE, VQVAE
+from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.torch_state import take_state
 
 DECODED_AT_ONCE = 3072

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from distill_prior_gen.sampling.chunks import DrawChunks
 
 DISTRIBUTION = "distill-prior-gen"
-OWN, OWN_MODULE = "prior-sampler", "distill_prior_gen.prior_sampler"
+OWN, OWN_MODULE = "prior-sampler", "distill_prior_gen.builtin_plugin"
 """The plugin with which this package registers its own features."""
 
 LOAD, BLOCK = "DISTILL_LOAD_PLUGINS", "DISTILL_BLOCK_PLUGINS"

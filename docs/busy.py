@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 from statistics import median
 
 from distill_prior_gen import GenerationConfig, generate, load_model, torch_state
-from distill_prior_gen.benchmark import random_model
+from distill_prior_gen.evaluation.benchmark import random_model
 from distill_prior_gen.model import PriorModel
 
 MODEL: PriorModel

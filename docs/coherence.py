@@ -20,9 +20,9 @@ from distill_prior_gen import (
 )
 from distill_prior_gen.audio.recordings import find_recordings, read_mono
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.layout import Shared
-from distill_prior_gen.measures import change_figures, second_figures
-from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.evaluation.metrics import change_figures, second_figures
+from distill_prior_gen.networks.vqvae import STRIDE
+from distill_prior_gen.sampling.layout import Shared
 from distill_prior_gen.ui.pictures import hertz_ticks
 
 SECONDS = 10

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torchaudio
+from build_demo import RECORDINGS
 
 from distill_prior_gen import (
     GenerationConfig,
@@ -23,8 +24,7 @@ from distill_prior_gen.audio import griffin_lim
 from distill_prior_gen.audio.recordings import read_mono
 from distill_prior_gen.config import QUALITIES, no_progress
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.demo.__main__ import RECORDINGS
-from distill_prior_gen.measures import mel_fit, seam_ratios
+from distill_prior_gen.evaluation.metrics import mel_fit, seam_ratios
 from distill_prior_gen.ui.pictures import draw_take, hertz_ticks
 
 IMAGES = Path(__file__).parent / "images"

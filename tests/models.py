@@ -8,8 +8,8 @@ import torch
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import write_checkpoint
-from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import VQVAE, grid_shape
+from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
 FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
 

@@ -206,8 +206,8 @@ def failures(path: Path) -> dict[str, str]:
 
     from distill_prior_gen import GenerationConfig, ModelFileError, generate, load_model
     from distill_prior_gen.checkpoint import read_checkpoint
+    from distill_prior_gen.checkpoint.description import describe_model
     from distill_prior_gen.cli import cli
-    from distill_prior_gen.description import describe_model
     from distill_prior_gen.ui.library import find_model, find_models
 
     loaded: list[Any] = []

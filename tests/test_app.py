@@ -21,8 +21,8 @@ from distill_prior_gen.plugins import TabContext
 from distill_prior_gen.ui import actions as actions_module
 from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.server import make_room
+from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
-from distill_prior_gen.ui.takes import Session
 
 from .models import write_model
 from .test_ui import VALUES, make

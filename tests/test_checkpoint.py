@@ -7,7 +7,7 @@ import torch
 
 from distill_prior_gen import ModelFileError, load_model
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.description import describe_model
+from distill_prior_gen.checkpoint.description import describe_model
 
 from .models import FIXTURES, write_model
 
@@ -265,7 +265,7 @@ def test_a_description_reads_little_of_a_large_file(tmp_path):
     assert path.stat().st_size > 75e6
     program = """
 import re, sys
-from distill_prior_gen.description import describe_model
+from distill_prior_gen.checkpoint.description import describe_model
 def mapped():
     return int(re.search(r"RssFile:\\s+(\\d+)", open("/proc/self/status").read())[1])
 describe_model(sys.argv[2])

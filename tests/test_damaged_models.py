@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from distill_prior_gen import ModelFileError, load_model
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import read_checkpoint
+from distill_prior_gen.checkpoint.description import describe_model
 from distill_prior_gen.cli import cli
-from distill_prior_gen.description import describe_model
 from distill_prior_gen.ui.library import find_models
 
 from .models import write_model

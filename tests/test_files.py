@@ -10,10 +10,10 @@ import torch
 import distill_prior_gen
 from distill_prior_gen import GenerationConfig, GenerationResult, generate
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.audio.files import write_take
 from distill_prior_gen.config import ExportConfig
-from distill_prior_gen.layout import Separate
-from distill_prior_gen.paths import free_path
+from distill_prior_gen.export.files import write_take
+from distill_prior_gen.export.naming import free_path
+from distill_prior_gen.sampling.layout import Separate
 
 RATE = 48_000
 FREQUENCY = 997.0
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_nothing(model, tmp_path):
 import resource, signal, sys
 from pathlib import Path
 from distill_prior_gen import GenerationConfig, generate, load_model
-from distill_prior_gen.audio.files import write_take
+from distill_prior_gen.export.files import write_take
 from distill_prior_gen.config import ExportConfig
 model = load_model(sys.argv[1], "cpu")
 result = generate(model, GenerationConfig(seed=0))

@@ -17,7 +17,7 @@ from distill_prior_gen.audio.mel import (
     SpectrogramSettings,
 )
 from distill_prior_gen.config import QUALITIES
-from distill_prior_gen.measures import mel_fit, seam_ratios
+from distill_prior_gen.evaluation.metrics import mel_fit, seam_ratios
 
 DEFAULT = SpectrogramSettings()
 

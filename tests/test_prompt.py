@@ -15,7 +15,7 @@ from distill_prior_gen.audio.joining import close_loop, resample_loop, stretch_l
 from distill_prior_gen.audio.vocoders import invert_loop
 from distill_prior_gen.config import JOINS, no_progress
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.measures import change_figures
+from distill_prior_gen.evaluation.metrics import change_figures
 from distill_prior_gen.plugins import vocoders
 
 from .models import SMALL, write_model

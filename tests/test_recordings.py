@@ -19,7 +19,7 @@ from distill_prior_gen.audio.recordings import (
     read_last_sound,
     read_mono,
 )
-from distill_prior_gen.benchmark import read_recordings
+from distill_prior_gen.evaluation.benchmark import read_recordings
 from distill_prior_gen.training.data import read_dataset
 
 from .mutate_recordings import damaged, trouble, whole_recordings

@@ -14,7 +14,7 @@ from distill_prior_gen.config import no_progress
 from distill_prior_gen.sampling import autoregressive
 from distill_prior_gen.sampling.autoregressive import ReproducibleDraw
 from distill_prior_gen.sampling.chunks import FREE, Chunk
-from distill_prior_gen.sampling.streams import CODES, PHASE, stream
+from distill_prior_gen.sampling.random_streams import CODES, PHASE, stream
 
 from .models import write_model
 from .test_filters import kept_codes

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from distill_prior_gen import GenerationConfig, generate, generate_takes, load_model
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.hookspecs import hookimpl
-from distill_prior_gen.layout import Shared
-from distill_prior_gen.models.prior import CachedPrior
+from distill_prior_gen.networks.prior import CachedPrior
 from distill_prior_gen.plugins import plugins
 from distill_prior_gen.sampling import autoregressive
 from distill_prior_gen.sampling.autoregressive import rows_in_turn, sample_autoregressive
 from distill_prior_gen.sampling.chunks import FREE, Chunk
-from distill_prior_gen.sampling.streams import CODES, stream
+from distill_prior_gen.sampling.layout import Shared
+from distill_prior_gen.sampling.random_streams import CODES, stream
 
 from .models import write_model
 from .test_filters import kept_codes

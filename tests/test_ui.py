@@ -26,8 +26,8 @@ from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, loaded_model
 from distill_prior_gen.ui.pictures import draw_take, pixels
+from distill_prior_gen.ui.session import KEPT, Session, names
 from distill_prior_gen.ui.settings import SETTINGS, written
-from distill_prior_gen.ui.takes import KEPT, Session, names
 
 from .models import write_model
 

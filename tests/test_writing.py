@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.audio.files import write_take
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import ExportConfig
+from distill_prior_gen.export.files import write_take
 
 FAST = ["-d", "1", "--quality", "fast"]
 
@@ -115,7 +115,7 @@ def test_a_full_disk_is_told_in_words_with_the_name_that_was_given(tmp_path, mod
 def test_no_kill_leaves_an_old_sound_beside_a_new_sidecar(tmp_path, model_path, moment):
     program = (
         "import os, signal, sys; from distill_prior_gen import *\n"
-        "from distill_prior_gen.audio.files import write_take\n"
+        "from distill_prior_gen.export.files import write_take\n"
         "from distill_prior_gen.config import ExportConfig\n"
         "from pathlib import Path\n"
         "moment, calls = int(sys.argv[2]), []\n"

@@ -13,7 +13,7 @@ from distill_prior_gen.audio.joining import close_loop, resample_loop, stretch_l
 from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
 from distill_prior_gen.plugins import Vocoder, choose, vocoders
-from distill_prior_gen.sampling.streams import PHASE, stream
+from distill_prior_gen.sampling.random_streams import PHASE, stream
 from distill_prior_gen.torch_state import take_state
 
 Invert = Callable[..., Tensor]

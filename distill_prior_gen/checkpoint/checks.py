@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import VQVAE
+from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vqvae import VQVAE
 
 VERSION = 2
 CLUSTER_SIZE = "quantizer.rvq.layers.{}._codebook.cluster_size"

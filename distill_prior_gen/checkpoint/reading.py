@@ -28,8 +28,8 @@ from distill_prior_gen.checkpoint.checks import (
 )
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.messages import printable
-from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import VQVAE, grid_shape
+from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
 FIRST_TOKEN_COUNTS = "first_token_counts"
 """Key in ``prior_metadata`` of how often each code begins a chunk, a list of numbers."""

@@ -14,8 +14,8 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
 from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
-from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import VQVAE
+from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vqvae import VQVAE
 
 
 def write_checkpoint(

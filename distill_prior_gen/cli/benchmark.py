@@ -53,7 +53,11 @@ def benchmark(
         raise click.UsageError("--recordings goes with --quality")
     with progress_bar(sys.stderr.isatty()) as report:
         report(0.0, "Loading the model...")
-        from distill_prior_gen.benchmark import compare_vocoders, random_model, run_benchmark
+        from distill_prior_gen.evaluation.benchmark import (
+            compare_vocoders,
+            random_model,
+            run_benchmark,
+        )
         from distill_prior_gen.model import load_model
 
         loaded = random_model() if random else load_model(model or demo_model())

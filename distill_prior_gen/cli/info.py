@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
 def info(model: Path, as_json: bool) -> None:
     """Show what is in MODEL, a .distill file, and whether it can be sampled."""
-    from distill_prior_gen.description import describe_model
+    from distill_prior_gen.checkpoint.description import describe_model
 
     description = describe_model(model)
     if as_json:

@@ -12,7 +12,7 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training import left_out, note, refuse_existing, share_of
+from distill_prior_gen.cli.training_report import left_out, note, refuse_existing, share_of
 from distill_prior_gen.config import LIMITS, GenerationConfig
 
 
@@ -71,9 +71,9 @@ def novelty(
     config = GenerationConfig(duration=duration, temperature=temperature, seed=seed)
     with progress_bar(sys.stderr.isatty()) as report:
         report(0.0, "Loading the model...")
+        from distill_prior_gen.evaluation.novelty import draw_novelty, measure_novelty
         from distill_prior_gen.model import load_model
         from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.novelty import draw_novelty, measure_novelty
 
         loaded = load_model(model)
         chunk_duration = Fraction(loaded.chunk_samples, loaded.sample_rate)

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.takes import Output, check_names, chosen_format, configured, make_takes
+from distill_prior_gen.cli.running import Output, check_names, chosen_format, configured, make_takes
 from distill_prior_gen.config import SAMPLE_RATES, ExportConfig, GenerationConfig
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.sidecar import read_sidecar
+from distill_prior_gen.export.sidecar import read_sidecar
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.takes import Output, check_names, chosen_format, configured, make_takes
+from distill_prior_gen.cli.running import Output, check_names, chosen_format, configured, make_takes
 from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.demo import demo_model
 

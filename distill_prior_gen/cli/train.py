@@ -12,7 +12,7 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training import (
+from distill_prior_gen.cli.training_report import (
     PRIOR_OPTIONS,
     VQVAE_OPTIONS,
     announce,

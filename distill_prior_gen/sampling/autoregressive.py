@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.prior import CachedPrior, Prior
+from distill_prior_gen.networks.prior import CachedPrior, Prior
 from distill_prior_gen.sampling.chunks import FREE, Chunk, repeat_columns
 from distill_prior_gen.sampling.filters import filter_logits
 

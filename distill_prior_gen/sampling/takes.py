@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.config import GenerationConfig, Progress
-from distill_prior_gen.layout import Layout
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.plugins import Sampler
-from distill_prior_gen.prompt import Prompt
 from distill_prior_gen.sampling.chunks import FREE, Chunk, repeat_columns
-from distill_prior_gen.sampling.streams import CODES, VARIATION, stream
+from distill_prior_gen.sampling.layout import Layout
+from distill_prior_gen.sampling.prompt import Prompt
+from distill_prior_gen.sampling.random_streams import CODES, VARIATION, stream
 
 
 def draw_takes(

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.checkpoint import write_checkpoint
-from distill_prior_gen.models.prior import Prior
-from distill_prior_gen.models.vqvae import VQVAE, grid_shape
+from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import Fit
 from distill_prior_gen.training.prior import TrainedPrior

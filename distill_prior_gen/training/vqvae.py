@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
-from distill_prior_gen.models.vqvae import VQVAE, grid_shape
+from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.interrupts import put_off
 from distill_prior_gen.training.loop import Fit, fit, seeded

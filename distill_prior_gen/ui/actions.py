@@ -20,9 +20,9 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from distill_prior_gen.config import LIMITS, ExportConfig
+from distill_prior_gen.export.naming import sidecar_path
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.messages import in_words
-from distill_prior_gen.paths import sidecar_path
 from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
 from distill_prior_gen.ui.controls import MOST_TAKES, TOP_K
 from distill_prior_gen.ui.library import (
@@ -36,8 +36,8 @@ from distill_prior_gen.ui.library import (
 )
 from distill_prior_gen.ui.results import MOST_LETTERS
 from distill_prior_gen.ui.server import LOCAL
+from distill_prior_gen.ui.session import Session, Take, names
 from distill_prior_gen.ui.settings import SETTINGS, to_config, to_page
-from distill_prior_gen.ui.takes import Session, Take, names
 
 UPLOAD_BYTES = 512 * 2**20
 """Size of the largest model that may be uploaded."""
@@ -302,7 +302,7 @@ class Actions:
             return _for_browser(self._write(number, values, Path(folder), session))
 
     def _write(self, number: Any, values: list[Any], folder: Path, session: Session) -> Path:
-        from distill_prior_gen.audio.files import write_named_take
+        from distill_prior_gen.export.files import write_named_take
 
         take = self.take(number, session)
         # The page has 0 for what it leaves to the model and to the format.

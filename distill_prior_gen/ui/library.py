@@ -17,8 +17,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from distill_prior_gen.checkpoint.description import describe_model
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.description import describe_model
 from distill_prior_gen.messages import in_words, printable
 
 if TYPE_CHECKING:

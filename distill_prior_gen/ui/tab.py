@@ -28,8 +28,8 @@ from distill_prior_gen.ui.controls import (
     settings_panel,
 )
 from distill_prior_gen.ui.results import COPY, TakePanel, bit_depth, take_panel
+from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
-from distill_prior_gen.ui.takes import Session
 
 HERE = Path(__file__).parent
 
@@ -260,6 +260,6 @@ def _about_prompt(prompt: str | None) -> gr.Accordion:
 
 
 def _random_seed() -> str:
-    from distill_prior_gen.sampling.streams import new_seed
+    from distill_prior_gen.sampling.random_streams import new_seed
 
     return str(new_seed())

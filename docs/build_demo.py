@@ -1,4 +1,4 @@
-"""Builds the demo model: python -m distill_prior_gen.demo FOLDER -o MODEL.distill"""
+"""Build the demo model: python docs/build_demo.py FOLDER -o MODEL.distill"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training import prior_notes, share_of, vqvae_notes
+from distill_prior_gen.cli.training_report import prior_notes, share_of, vqvae_notes
 
 RECORDINGS = (
     "ambi_choir",

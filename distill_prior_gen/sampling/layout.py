@@ -10,8 +10,8 @@ from torch import Tensor
 from distill_prior_gen.audio.joining import pieces_needed
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.vqvae import STRIDE
-from distill_prior_gen.prompt import Prompt
+from distill_prior_gen.networks.vqvae import STRIDE
+from distill_prior_gen.sampling.prompt import Prompt
 
 
 @dataclass(frozen=True)

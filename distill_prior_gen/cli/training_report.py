@@ -16,7 +16,7 @@ from distill_prior_gen.messages import in_words
 from distill_prior_gen.training.settings import LIMITS
 
 if TYPE_CHECKING:
-    from distill_prior_gen.models.vqvae import VQVAE
+    from distill_prior_gen.networks.vqvae import VQVAE
     from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.loop import Fit
     from distill_prior_gen.training.prior import TrainedPrior

@@ -16,7 +16,7 @@ import click
 from distill_prior_gen.atomic import check_writable
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig
-from distill_prior_gen.paths import existing
+from distill_prior_gen.export.naming import existing
 from distill_prior_gen.plugins import choose, samplers, vocoders
 
 OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
@@ -57,7 +57,7 @@ class Output:
             FileExistsError: if one exists and may not be replaced.
             OSError: if one could not be written.
         """
-        from distill_prior_gen.audio.files import check_free
+        from distill_prior_gen.export.files import check_free
 
         if not self.is_file(self.given):
             if os.path.lexists(self.path) and not self.path.is_dir():
@@ -149,7 +149,7 @@ def make_takes(
     try:
         with progress_bar(show) as report:
             report(0.0, "Loading the model...")
-            from distill_prior_gen.audio.files import write_named_take, write_take
+            from distill_prior_gen.export.files import write_named_take, write_take
             from distill_prior_gen.generation import generate_takes
             from distill_prior_gen.model import load_model
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import GenerationConfig, Progress
-from distill_prior_gen.layout import lay_out
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.plugins import choose, samplers
+from distill_prior_gen.sampling.layout import lay_out
 from distill_prior_gen.sampling.takes import draw_takes
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.vqvae import encode

@@ -11,8 +11,8 @@ from pathlib import Path
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.generation import GenerationResult
-from distill_prior_gen.layout import Separate
 from distill_prior_gen.model import ModelIdentity
+from distill_prior_gen.sampling.layout import Separate
 from distill_prior_gen.ui.library import DEMO
 from distill_prior_gen.ui.settings import written
 

@@ -17,13 +17,13 @@ import soxr
 
 import distill_prior_gen
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.audio.tags import id3
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
+from distill_prior_gen.export.naming import existing, free_path, prompt_path, sidecar_path
+from distill_prior_gen.export.sidecar import is_sidecar, relative_path
+from distill_prior_gen.export.tags import id3
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
-from distill_prior_gen.paths import existing, free_path, prompt_path, sidecar_path
-from distill_prior_gen.prompt import Prompt
-from distill_prior_gen.sidecar import is_sidecar, relative_path
+from distill_prior_gen.sampling.prompt import Prompt
 
 SUBTYPES: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 

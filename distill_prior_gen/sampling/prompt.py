@@ -13,7 +13,7 @@ from distill_prior_gen.audio.decoding import open_recording
 from distill_prior_gen.audio.recordings import read_last_sound
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.models.vqvae import STRIDE
+from distill_prior_gen.networks.vqvae import STRIDE
 
 
 @dataclass(frozen=True, eq=False)

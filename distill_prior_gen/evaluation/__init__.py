@@ -1,0 +1,1 @@
+"""Measuring takes and timing how they are made."""

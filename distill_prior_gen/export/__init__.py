@@ -1,0 +1,1 @@
+"""Writing takes: audio files, their names, and the sidecars that describe them."""

@@ -1,0 +1,1 @@
+"""The two networks of a model, with the parameter names of the ``.distill`` file."""
