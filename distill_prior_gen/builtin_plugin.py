@@ -9,7 +9,7 @@ import click
 from distill_prior_gen.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from distill_prior_gen.plugins import (
+    from distill_prior_gen.hookspecs import (
         RegisterSampler,
         RegisterTab,
         RegisterVocoder,

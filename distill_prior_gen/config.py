@@ -24,14 +24,14 @@ LIMITS: dict[str, tuple[Any, Any]] = {
     "top_k": (0, 512),
     "min_p": (0.0, 1.0),
     "duration": (1.0, 30.0),
-    "held_columns": (1, 16),
+    "context_columns": (1, 16),
     "overlap": (0.0, 200.0),
     "vary": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each number in `GenerationConfig`, both included."""
 
-WHOLE = ("top_k", "held_columns", "seed")
+WHOLE = ("top_k", "context_columns", "seed")
 PER_LEVEL = ("temperature", "temperature_end", "top_p", "top_k")
 OPTIONAL = ("temperature_end", "vary", "seed")
 FLAGS = ("allow_long", "prompt_crossfade", "loop")
@@ -70,7 +70,7 @@ class GenerationConfig:
         duration: length of the take in seconds; with `vary`, that of the prompt counts.
         allow_long: lifts the upper limit of `duration`.
         sampler: name of the method that draws codes from the prior.
-        held_columns: columns of the code map (time) that a chunk takes over from the chunk
+        context_columns: columns of the code map (time) that a chunk takes over from the chunk
             before, with a sampler that continues; limited to what a chunk has.
         overlap: crossfade between chunks in milliseconds, with a sampler that does not
             continue; limited to half a chunk.
@@ -98,7 +98,7 @@ class GenerationConfig:
     duration: float = 10.0
     allow_long: bool = False
     sampler: str = "continue"
-    held_columns: int = 2
+    context_columns: int = 2
     overlap: float = 50.0
     join: str = "spectral"
     prompt: str | None = None
@@ -162,6 +162,10 @@ class GenerationConfig:
             shown = value if math.isfinite(number) else number
             raise ValueError(f"{field} must be {limits}, not {shown}")
         return int(value) if integral else float(value)
+
+    def overlap_samples(self, sample_rate: int) -> int:
+        """Length of `overlap` in samples."""
+        return round(self.overlap / 1000 * sample_rate)
 
     def per_level(self, field: str, levels: int) -> tuple[Any, ...]:
         """The values of a field for each of `levels` levels.

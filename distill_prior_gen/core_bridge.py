@@ -28,7 +28,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distill_prior_gen.plugins import Tab, TabContext
+    from distill_prior_gen.hookspecs import Tab, TabContext
 
 SWITCH = "DISTILL_PRIOR_CORE_BRIDGE"
 _CORE, _APP, _STATE = "distill", "distill.ui.app", "distill.ui.state"
@@ -149,17 +149,17 @@ def _wrap_create_app(module: ModuleType) -> None:
 
 
 def _add_tabs(app: Any) -> None:
-    from distill_prior_gen.plugins import registered_tabs
+    from distill_prior_gen.plugins import tabs
 
     row = _row_of_tabs(app)
     context = _tab_context()
-    for tab in registered_tabs():
+    for tab in tabs():
         with failure_logged(f"No tab {tab.label!r} in the Distill app"):
             add_tab(app, row, tab, context)
 
 
 def _tab_context() -> TabContext:
-    from distill_prior_gen.plugins import TabContext
+    from distill_prior_gen.hookspecs import TabContext
 
     state = import_module(_STATE).app_state
     return TabContext(

@@ -1,26 +1,82 @@
-"""The hooks that a plugin may implement; see docs/plugins.md.
+"""The contract with plugins: hooks, and the types that they meet; see docs/plugins.md.
 
-A plugin is a module (or any object) with functions of these names, marked with
-`hookimpl`, that a distribution announces in the entry-point group ``distill``. All
-hooks are called with functions or groups to register with; what they return is
-ignored.
+A plugin is a module (or any object) with functions of these names, marked with `hookimpl`, that a
+distribution announces in the entry-point group ``distill``. Each hook receives a group or a
+function to register with; what it returns is ignored.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
 
 if TYPE_CHECKING:
     import click
 
-    from distill_prior_gen.plugins import RegisterSampler, RegisterTab, RegisterVocoder
+    from distill_prior_gen.audio.vocoders import Invert
+    from distill_prior_gen.sampling.chunks import DrawChunks
 
 PROJECT = "distill"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True)
+class TabContext:
+    """What a tab needs to know of its app.
+
+    Attributes:
+        models_dirs: folders in which models are looked for.
+        output_dir: folder that takes are written to.
+        selected: returns the file of the model that is loaded in the app, or None.
+        device: where networks run, as for `load_model`.
+    """
+
+    models_dirs: tuple[Path, ...]
+    output_dir: Path
+    selected: Callable[[], Path | None] = lambda: None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab of an app; see `distill_register_tabs` for the attributes."""
+
+    identifier: str
+    label: str
+    build: Callable[[TabContext], None]
+    position: int | None = None
+
+
+class RegisterTab(Protocol):
+    """What `distill_register_tabs` registers tabs with."""
+
+    def __call__(
+        self,
+        identifier: str,
+        label: str,
+        build: Callable[[TabContext], None],
+        position: int | None = None,
+    ) -> None: ...
+
+
+class RegisterSampler(Protocol):
+    """What `distill_register_prior_samplers` registers samplers with."""
+
+    def __call__(
+        self, name: str, draw: DrawChunks, continues: bool = False, at_once: bool = False
+    ) -> None: ...
+
+
+class RegisterVocoder(Protocol):
+    """What `distill_register_vocoders` registers vocoders with."""
+
+    def __call__(self, name: str, invert: Invert, loops: bool = False) -> None: ...
 
 
 @hookspec
@@ -38,38 +94,42 @@ def distill_register_tabs(register: RegisterTab) -> None:
 
     Args:
         register: ``register(identifier, label, build, position=None)``. ``build`` is called
-            with a `TabContext` inside the tab and makes its Gradio components; ``position``
-            is the place among the tabs, None for the last.
+            with a `TabContext` inside the tab and creates its Gradio components. ``position``
+            is the index among the tabs, None for the last.
     """
 
 
 @hookspec
 def distill_register_prior_samplers(register: RegisterSampler) -> None:
-    """Add ways to draw codes from a prior, for ``--sampler`` and ``GenerationConfig.sampler``.
+    """Add methods to draw codes from a prior, for ``--sampler`` and ``GenerationConfig.sampler``.
 
     Args:
         register: ``register(name, draw, continues=False, at_once=False)``. ``draw(model,
-            config, chunks, progress)`` gets a `PriorModel`, a `GenerationConfig`, a list of
-            chunks, and ``progress(share, text)``. Each chunk has a ``generator`` of random
-            numbers, a ``temperature`` for each level, and ``held``, int64 ``[H * W, levels]``
-            with the codes that it must have and -1 where it may have any. `draw` returns codes,
-            an int64 tensor ``[chunks, H * W, levels]`` on any device. If `continues`, it is called
-            for one chunk of every take after the other, each held to the end of the one before, or
-            if `at_once`, once for all chunks, in whose ``repeats`` is told what they have from each
-            other; otherwise once for all chunks.
+            config, chunks, progress)`` receives a `PriorModel`, a `GenerationConfig`, a list of
+            chunks, and ``progress(share, text)``. Each chunk has a random ``generator``, a
+            ``temperature`` for each level, and ``fixed``, int64 ``[H * W, levels]`` with the
+            codes that are given and -1 where one is to be drawn. ``draw`` returns codes, an int64
+            tensor ``[chunks, H * W, levels]`` on any device.
+
+            ``draw`` is called once with all chunks. With ``continues=True`` it is called chunk by
+            chunk, each time with the next chunk of every take, whose ``fixed`` holds the end of
+            the previous one. With ``at_once=True`` as well, it is called once and must copy the
+            columns listed in ``shared_columns`` itself.
     """
 
 
 @hookspec
 def distill_register_vocoders(register: RegisterVocoder) -> None:
-    """Add ways to turn a mel into sound, for ``--vocoder`` and ``GenerationConfig.vocoder``.
+    """Add methods to turn a mel into sound, for ``--vocoder`` and ``GenerationConfig.vocoder``.
 
     Args:
         register: ``register(name, invert, loops=False)``. ``invert(mel, spectrogram,
-            generator, quality, progress)`` gets a log1p mel power spectrogram, float32
+            generator, quality, progress)`` receives a log1p mel power spectrogram, float32
             ``[n_mels, frames]``, its `SpectrogramSettings`, a ``numpy.random.Generator``,
-            ``"fast"``, ``"normal"`` or ``"best"``, and ``progress(share, text)``; it returns
-            float32 samples, ``(frames - 1) * hop_length`` of them. If it can do `loops`,
-            it is called with ``loop_samples`` for one: the end of the mel leads into its
-            start, its frames lie evenly in so many samples, and it returns these.
+            ``"fast"``, ``"normal"`` or ``"best"``, and ``progress(share, text)``. It returns
+            ``(frames - 1) * hop_length`` float32 samples.
+
+            With ``loops=True`` it is also called with ``loop_samples`` for loops. Then the end of
+            the mel leads into its start, its frames are spread evenly over ``loop_samples``
+            samples, and ``invert`` returns that many.
     """

@@ -61,7 +61,7 @@ class PriorModel:
 
     @property
     def sha256(self) -> str:
-        """Of the file as it was when it was read."""
+        """SHA-256 of the file as it was when it was read."""
         return self.checkpoint.sha256
 
     @property
@@ -78,7 +78,7 @@ class PriorModel:
 
     @property
     def sample_rate(self) -> int:
-        """In Hz."""
+        """Sample rate in Hz."""
         return self.spectrogram.sample_rate
 
     @property
@@ -92,13 +92,24 @@ class PriorModel:
 
     @property
     def frames(self) -> int:
-        """Of the mel of a chunk."""
+        """Frames of the mel of a chunk."""
         return self.checkpoint.frames
 
     @property
-    def window(self) -> int:
-        """Columns of a chunk that the encoder did not fill up with zeros, at least one."""
+    def valid_columns(self) -> int:
+        """Columns of a chunk that cover sound rather than zero padding, at least one."""
         return max(1, self.frames // STRIDE)
+
+    @property
+    def valid_frames(self) -> int:
+        """Frames of a decoded chunk that are heard.
+
+        The encoder pads the last column of the code map with zeros, and the last frames of a
+        decoded chunk lose level towards them. As many frames as were padded are dropped, at most
+        an eighth of the chunk.
+        """
+        padded = self.grid[1] * STRIDE - self.frames
+        return self.frames - min(padded, self.frames // 8)
 
     @property
     def num_quantizers(self) -> int:

@@ -22,14 +22,14 @@ from distill_prior_gen.audio.recordings import find_recordings, read_mono
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import change_figures, second_figures
 from distill_prior_gen.networks.vqvae import STRIDE
-from distill_prior_gen.sampling.layout import Shared
+from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.ui.pictures import hertz_ticks
 
 SECONDS = 10
 METHODS = {
     "independent": {"sampler": "independent"},
     "independent, no overlap": {"sampler": "independent", "overlap": 0},
-    **{f"continue, {held} held": {"held_columns": held} for held in (1, 2, 3)},
+    **{f"continue, {held} held": {"context_columns": held} for held in (1, 2, 3)},
 }
 
 
@@ -90,10 +90,10 @@ def print_loops(model: PriorModel, count: int) -> None:
                 mel = model.spectrogram.log_mel(torch.from_numpy(take.audio).tile(4))
                 turns = [turn * len(take.audio) / hop for turn in (1, 2, 3)]
                 points.append(change_figures(mel, turns, STRIDE))
-                if isinstance(take.layout, Shared):
+                if isinstance(take.layout, ContinuousLayout):
                     column = take.layout.column_samples / hop
-                    places = [turn + (take.layout.redrawn + 1) / 2 * column for turn in turns]
-                    width = take.layout.redrawn * column
+                    places = [turn + (take.layout.loop_overlap + 1) / 2 * column for turn in turns]
+                    width = take.layout.loop_overlap * column
                     closings.append(change_figures(mel, places, width))
             point, closing = means(points), means(closings or points)
             print(

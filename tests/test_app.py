@@ -17,7 +17,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from distill_prior_gen.plugins import TabContext
+from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui import actions as actions_module
 from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.server import make_room

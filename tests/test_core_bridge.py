@@ -102,7 +102,7 @@ def config(create, **options):
 
 def added(*tabs, **options):
     lines.clear()
-    plugins.registered_tabs = lambda: list(tabs)
+    plugins.tabs = lambda: list(tabs)
     return {"config": config(core.create_app, **options), "lines": list(lines)}
 
 def tab(identifier, build=build, position=None):
@@ -163,7 +163,7 @@ for layout in "no tabs", "two rows of tabs":
     seen[layout] = added(tab("prior"), layout=layout)
     seen[layout]["without"] = config(original, layout=layout)
 
-plugins.registered_tabs = lambda: 1 / 0
+plugins.tabs = lambda: 1 / 0
 lines.clear()
 seen["no plugins"] = {"config": config(core.create_app), "lines": list(lines)}
 lines.clear()
@@ -393,10 +393,10 @@ def test_the_real_app_gets_the_registered_tabs(tmp_path):
     hook(tmp_path)
     program = (
         "import torch, json, sys; from distill.ui.app import create_app;"
-        "from distill_prior_gen.plugins import registered_tabs;"
+        "from distill_prior_gen.plugins import tabs;"
         f"paths = dict.fromkeys(('datasets', 'models', 'generated'), {str(tmp_path)!r});"
         "app = create_app({'paths': paths}, torch.device('cpu'));"
-        "json.dump([[tab.label for tab in registered_tabs()], app.get_config_file()],"
+        "json.dump([[tab.label for tab in tabs()], app.get_config_file()],"
         " sys.stdout, default=str)"
     )
     labels, config = json.loads(python(program, tmp_path).stdout)

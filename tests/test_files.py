@@ -13,7 +13,7 @@ from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.export.files import write_take
 from distill_prior_gen.export.naming import free_path
-from distill_prior_gen.sampling.layout import Separate
+from distill_prior_gen.sampling.crossfaded_layout import CrossfadedWaveforms
 
 RATE = 48_000
 FREQUENCY = 997.0
@@ -27,7 +27,7 @@ def sine() -> GenerationResult:
     audio[-1] = 1.0
     config = GenerationConfig(seed=12, temperature=0.7)
     empty = torch.empty(0)
-    layout = Separate(len(audio), 1, len(audio), 0, 0, len(audio), 8192)
+    layout = CrossfadedWaveforms(len(audio), 1, len(audio), 0, 0, len(audio), 8192)
     return GenerationResult(audio, RATE, config, empty.long(), empty, layout, None, 1.0, {})
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from distill_prior_gen import load_model
-from distill_prior_gen.networks.prior import CachedPrior
+from distill_prior_gen.networks.cached_prior import CachedPrior
 
 from .models import write_model
 

@@ -250,7 +250,7 @@ def test_the_last_chunk_of_a_loop_is_held_to_the_first(model):
         chunks = take.codes.unflatten(1, model.grid)
         assert chunks[-1][:, 2].equal(chunks[0][:, 2])
         # On the map stands what the last chunk drew, and all of it in a circle.
-        codes = take.layout.stitch(chunks)
+        codes = take.layout.code_map(chunks)
         assert codes.shape[1] == round(duration * 8000 / COLUMN)
         assert codes[:, :2].equal(chunks[-1][:, :2])
         assert codes[:, 2].equal(chunks[0][:, 2])
@@ -267,7 +267,7 @@ def test_the_last_chunk_of_a_loop_is_held_to_the_first(model):
 def test_a_loop_keeps_the_beginning_of_its_prompt(model, record):
     take = generate(model, GenerationConfig(prompt=record(sweep(2)), loop=True, duration=2, seed=1))
     end = sweep(2)[-WINDOW:]
-    codes = take.layout.stitch(take.codes.unflatten(1, model.grid))
+    codes = take.layout.code_map(take.codes.unflatten(1, model.grid))
     assert codes[:, :3].equal(encoded(model, end / np.abs(end).max(), 48))
 
 
@@ -284,7 +284,7 @@ def test_a_loop_begins_with_sound_however_short_its_prompt(model, record, sample
     filled = np.tile(sound / np.abs(sound).max(), 3)[-columns * COLUMN :]
     codes = encoded(model, filled, 16 * columns)
     assert take.codes[0].unflatten(0, model.grid)[:, :columns].equal(codes)
-    assert take.layout.skipped == 0
+    assert take.layout.trim_start == 0
 
 
 def test_a_loop_that_is_too_short_for_the_model_is_refused(tmp_path):

@@ -35,8 +35,8 @@ OPTIONS = {
         {"sampler": "independent", "overlap": 20, "join": "crossfade"},
     ),
     "levels": (
-        ["-t", "1,0.5", "--top-k", "5,3", "--top-p", "0.8,1", "--held-columns", 1],
-        {"temperature": (1, 0.5), "top_k": (5, 3), "top_p": (0.8, 1), "held_columns": 1},
+        ["-t", "1,0.5", "--top-k", "5,3", "--top-p", "0.8,1", "--context-columns", 1],
+        {"temperature": (1, 0.5), "top_k": (5, 3), "top_p": (0.8, 1), "context_columns": 1},
     ),
     "evolve": (["--evolve", "0.5,1:2"], {"temperature": (0.5, 1.0), "temperature_end": 2.0}),
     "loop": (["--loop"], {"loop": True}),
@@ -184,7 +184,7 @@ def test_settings_of_a_newer_version_are_named(run):
         (["--top-k", "1,,2"], "'' is not a valid integer"),
         (["--vary", 0.5], "vary needs a prompt"),
         (["--prompt", "sound.wav", "--vary", 0.5, "--loop"], "vary and loop do not go together"),
-        (["--held-columns", 0], "0 is not in the range 1<=x<=16"),
+        (["--context-columns", 0], "0 is not in the range 1<=x<=16"),
     ],
 )
 def test_options_that_make_no_sense_are_wrong_usage(run, options, message):

@@ -12,9 +12,9 @@ from distill_prior_gen import GenerationConfig, filter_logits, load_model, sampl
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.sampling import autoregressive
-from distill_prior_gen.sampling.autoregressive import ReproducibleDraw
-from distill_prior_gen.sampling.chunks import FREE, Chunk
-from distill_prior_gen.sampling.random_streams import CODES, PHASE, stream
+from distill_prior_gen.sampling.autoregressive import RobustDraw
+from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 
 from .models import write_model
 from .test_filters import kept_codes
@@ -89,9 +89,9 @@ def test_a_chunk_is_the_same_in_every_batch(model, seed, chunks, **settings):
     together = sample_codes(model, chunks, config)
     fewer = sample_codes(model, max(1, chunks // 2), config)
     assert together[: len(fewer)].equal(fewer)
-    held = torch.full((math.prod(model.grid), model.num_quantizers), FREE)
+    held = torch.full((math.prod(model.grid), model.num_quantizers), UNKNOWN)
     temperatures = (config.temperature,) * model.num_quantizers
-    last = Chunk(stream(seed, CODES, chunks - 1), held, temperatures)
+    last = Chunk(random_generator(seed, Purpose.CODES, chunks - 1), held, temperatures)
     alone = autoregressive.sample_autoregressive(model, config, [last], no_progress)
     assert together[-1:].equal(alone.flatten(1))
 
@@ -116,7 +116,7 @@ def test_a_draw_does_not_depend_on_how_logits_were_rounded(model, top_p):
     border = cumulative.gather(1, torch.arange(64)[:, None] % 15).clamp(max=1 - 1e-9)
     rounding = 1e-6 * torch.randn(logits.shape, generator=generator)
     rounded = [logits + rounding, logits - rounding]
-    draw = ReproducibleDraw(model.prior, GenerationConfig(top_p=top_p))
+    draw = RobustDraw(model.prior, GenerationConfig(top_p=top_p))
     ones = torch.ones(64, dtype=torch.float64)
     one, other = (draw(variant, border[:, 0], before, ones) for variant in rounded)
     assert one.equal(other)
@@ -129,17 +129,17 @@ def test_a_draw_does_not_depend_on_how_logits_were_rounded(model, top_p):
 
 @given(
     seed=st.integers(0, 2**63 - 2),
-    purpose=st.sampled_from([CODES, PHASE]),
+    purpose=st.sampled_from([Purpose.CODES, Purpose.PHASE]),
     chunk=st.integers(0, 100),
 )
 def test_neighbouring_streams_share_nothing(seed, purpose, chunk):
-    numbers = set(stream(seed, purpose, chunk).random(50))
+    numbers = set(random_generator(seed, purpose, chunk).random(50))
     for other in (
-        stream(seed + 1, purpose, chunk),
-        stream(seed, purpose, chunk + 1),
-        stream(seed, 1 - purpose, chunk),
-        stream(seed + 1, purpose, max(0, chunk - 1)),
-        stream((seed + 2**32) % 2**63, purpose, chunk),
+        random_generator(seed + 1, purpose, chunk),
+        random_generator(seed, purpose, chunk + 1),
+        random_generator(seed, 1 - purpose, chunk),
+        random_generator(seed + 1, purpose, max(0, chunk - 1)),
+        random_generator((seed + 2**32) % 2**63, purpose, chunk),
     ):
         assert not numbers & set(other.random(50))
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from distill_prior_gen import GenerationConfig, generate, generate_takes, load_model
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.hookspecs import hookimpl
-from distill_prior_gen.networks.prior import CachedPrior
-from distill_prior_gen.plugins import plugins
+from distill_prior_gen.networks.cached_prior import CachedPrior
+from distill_prior_gen.plugins import registry
 from distill_prior_gen.sampling import autoregressive
-from distill_prior_gen.sampling.autoregressive import rows_in_turn, sample_autoregressive
-from distill_prior_gen.sampling.chunks import FREE, Chunk
-from distill_prior_gen.sampling.layout import Shared
-from distill_prior_gen.sampling.random_streams import CODES, stream
+from distill_prior_gen.sampling.autoregressive import sample_autoregressive, wavefront_schedule
+from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
+from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 
 from .models import write_model
 from .test_filters import kept_codes
@@ -43,7 +43,7 @@ def columns(take, model):
     loop=st.booleans(),
 )
 def test_a_chunk_begins_with_the_last_columns_of_the_one_before(model, seed, held, duration, loop):
-    config = GenerationConfig(seed=seed, held_columns=held, duration=duration, loop=loop)
+    config = GenerationConfig(seed=seed, context_columns=held, duration=duration, loop=loop)
     chunks = columns(generate(model, config), model)
     held = min(held, 1 if loop else 2)
     pairs = list(pairwise(chunks))
@@ -59,7 +59,7 @@ def test_independent_chunks_do_not(model):
 
 @pytest.mark.parametrize("held", [1, 2])
 def test_the_chunks_are_decoded_as_one_map(model, held):
-    take = generate(model, GenerationConfig(seed=4, duration=2, held_columns=held))
+    take = generate(model, GenerationConfig(seed=4, duration=2, context_columns=held))
     chunks = columns(take, model)
     whole = [*chunks[0].unbind(1)[:3]]
     for chunk in chunks[1:]:
@@ -118,20 +118,20 @@ def test_chunks_that_follow_by_a_row_are_those_drawn_one_after_the_other(
         def distill_register_prior_samplers(self, register):
             register("patient", sample_autoregressive, continues=True)
 
-    config = GenerationConfig(seed=seed, held_columns=held, duration=duration, loop=loop)
+    config = GenerationConfig(seed=seed, context_columns=held, duration=duration, loop=loop)
     plugin = Patient()
     with pytest.MonkeyPatch.context() as patch:
         memory = size * CachedPrior.bytes_per_sequence(model.prior)
         patch.setattr(autoregressive, "CACHE_BYTES", memory)
         at_once = list(generate_takes(model, config, takes))
         patch.undo()
-        plugins().manager.register(plugin)
+        registry().manager.register(plugin)
         try:
             patient = generate_takes(model, replace(config, sampler="patient"), takes)
             for one, other in zip(at_once, patient, strict=True):
                 assert one.codes.equal(other.codes)
         finally:
-            plugins().manager.unregister(plugin)
+            registry().manager.unregister(plugin)
 
 
 @given(
@@ -142,7 +142,7 @@ def test_chunks_that_follow_by_a_row_are_those_drawn_one_after_the_other(
 def test_every_row_has_its_turn_after_the_rows_that_it_needs(sources, height, size):
     sources = [{n - back for back in s if back <= n} for n, s in enumerate(sources)]
     done = [0] * len(sources)
-    for batch in rows_in_turn(sources, height, size):
+    for batch in wavefront_schedule(sources, height, size):
         assert len(batch) <= size
         assert len({chunk for chunk, _ in batch}) == len(batch)
         assert any(row == done[chunk] for chunk, row in batch)
@@ -156,7 +156,7 @@ def test_every_row_has_its_turn_after_the_rows_that_it_needs(sources, height, si
 
 def test_as_many_chunks_of_a_take_are_drawn_at_once_as_they_have_rows():
     chain = [set[int](), *({n} for n in range(18))]
-    batches = list(rows_in_turn(chain, 8, 100))
+    batches = list(wavefront_schedule(chain, 8, 100))
     assert len(batches) == 18 + 8
     assert max(map(len, batches)) == 8
 
@@ -174,9 +174,9 @@ def test_the_former_name_of_the_independent_sampler_is_known(model):
 def drawn_plainly(model, chunk, top_k, top_p):
     """Token by token through the whole network in float64, with the same random numbers."""
     prior = load_model(model.path, "cpu").prior.double()
-    uniforms, tokens = chunk.generator.random(prior.seq_len), chunk.held.flatten().clone()
-    for step, held in enumerate(chunk.held.flatten().tolist()):
-        if held != FREE:
+    uniforms, tokens = chunk.generator.random(prior.seq_len), chunk.fixed.flatten().clone()
+    for step, held in enumerate(chunk.fixed.flatten().tolist()):
+        if held != UNKNOWN:
             continue
         level = step % prior.num_quantizers
         if step == 0:
@@ -188,7 +188,7 @@ def drawn_plainly(model, chunk, top_k, top_p):
         probability[sorted(kept)] = np.exp(logits - logits.max())[sorted(kept)]
         cumulative = (probability / probability.sum()).cumsum()
         tokens[step] = int(np.searchsorted(cumulative, uniforms[step], side="right"))
-    return tokens.view_as(chunk.held)
+    return tokens.view_as(chunk.fixed)
 
 
 @settings(max_examples=15, deadline=None)
@@ -199,7 +199,7 @@ def drawn_plainly(model, chunk, top_k, top_p):
     top_k=st.tuples(st.integers(0, 16), st.integers(0, 16)),
     top_p=st.tuples(st.floats(0, 1), st.floats(0, 1)),
 )
-def test_held_codes_are_kept_and_the_others_follow_them(
+def test_fixed_codes_are_kept_and_the_others_follow_them(
     model, seed, shares, temperature, top_k, top_p
 ):
     random = np.random.default_rng(seed)
@@ -207,7 +207,7 @@ def test_held_codes_are_kept_and_the_others_follow_them(
 
     def chunks():
         return [
-            Chunk(stream(seed, CODES, number), held, temperature)
+            Chunk(random_generator(seed, Purpose.CODES, number), held, temperature)
             for number, held in enumerate(patterns)
         ]
 
@@ -220,11 +220,11 @@ def test_held_codes_are_kept_and_the_others_follow_them(
     config = GenerationConfig(top_k=top_k, top_p=top_p)
     codes = sample_autoregressive(model, config, chunks(), no_progress)
     for drawn, chunk in zip(codes, chunks(), strict=True):
-        assert drawn[chunk.held != FREE].equal(chunk.held[chunk.held != FREE])
+        assert drawn[chunk.fixed != UNKNOWN].equal(chunk.fixed[chunk.fixed != UNKNOWN])
         assert drawn.equal(drawn_plainly(model, chunk, top_k, top_p))
 
 
-def test_codes_after_a_held_one_have_the_distribution_that_the_prior_gives(tmp_path):
+def test_codes_after_a_fixed_one_have_the_distribution_that_the_prior_gives(tmp_path):
     model = load_model(
         write_model(
             tmp_path / "two.distill",
@@ -237,7 +237,11 @@ def test_codes_after_a_held_one_have_the_distribution_that_the_prior_gives(tmp_p
     )
     draws, held, temperature = 20_000, 3, 0.7
     chunks = [
-        Chunk(stream(0, CODES, n), torch.tensor([[held, FREE]]), (1.0, temperature))
+        Chunk(
+            random_generator(0, Purpose.CODES, n),
+            torch.tensor([[held, UNKNOWN]]),
+            (1.0, temperature),
+        )
         for n in range(draws)
     ]
     codes = sample_autoregressive(model, GenerationConfig(top_p=0), chunks, no_progress)
@@ -284,9 +288,9 @@ def test_the_temperature_moves_evenly_over_the_take(model, continues):
         def draw(model, config, chunks, progress):
             for chunk in chunks:
                 seen[len(seen)] = chunk.temperature
-            return torch.stack([chunk.held.clamp(min=0) for chunk in chunks])
+            return torch.stack([chunk.fixed.clamp(min=0) for chunk in chunks])
 
-    manager = plugins().manager
+    manager = registry().manager
     plugin = Thermometer()
     manager.register(plugin)
     try:
@@ -316,4 +320,4 @@ def test_a_model_of_very_short_chunks_is_played_without_holding(tmp_path):
     for loop in (False, True):
         take = generate(model, GenerationConfig(duration=1, seed=0, loop=loop))
         assert len(take.audio) == 8000
-        assert isinstance(take.layout, Shared)
+        assert isinstance(take.layout, ContinuousLayout)

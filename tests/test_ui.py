@@ -21,7 +21,7 @@ from gradio_client.exceptions import AppError
 from matplotlib.colors import to_rgb
 
 from distill_prior_gen import GenerationConfig, generate, load_model
-from distill_prior_gen.plugins import TabContext
+from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, loaded_model
@@ -48,7 +48,7 @@ VALUES = {
     "top_p_by_level": "",
     "top_k_by_level": "",
     "sampler": "continue",
-    "held_columns": 2,
+    "context_columns": 2,
     "overlap": 50,
     "join": "spectral",
     "vocoder": "mel-griffin-lim",
@@ -152,7 +152,10 @@ def run_command(tmp_path, monkeypatch):
         ({"prompt": True, "start": "recording"}, {"prompt": True, "prompt_crossfade": True}),
         ({"prompt": True, "start": "vary", "vary": 0.5}, {"prompt": True, "vary": 0.5}),
         ({"prompt": True, "loop": True}, {"prompt": True, "loop": True}),
-        ({"start": "vary", "loop": True, "held_columns": 1}, {"loop": True, "held_columns": 1}),
+        (
+            {"start": "vary", "loop": True, "context_columns": 1},
+            {"loop": True, "context_columns": 1},
+        ),
         (
             {"temperature_by_level": " 1.5 ,0.5", "top_p_by_level": "0.9,0", "top_k_by_level": "3"},
             {"temperature": (1.5, 0.5), "top_p": (0.9, 0), "top_k": 3},
@@ -334,9 +337,9 @@ def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, fol
         {"start": ["vary"]},
         {"vary": 1.01},
         {"vary": "much"},
-        {"held_columns": 0},
-        {"held_columns": 17},
-        {"held_columns": 1.5},
+        {"context_columns": 0},
+        {"context_columns": 17},
+        {"context_columns": 1.5},
         {"temperature_by_level": "1, 0"},
         {"temperature_by_level": "1, 1, 1"},
         {"temperature_by_level": "1e999, 1"},
@@ -371,7 +374,7 @@ def test_hostile_values_are_refused_and_the_server_goes_on(client, recording, va
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "-0.0"])
 @pytest.mark.parametrize(
     "field",
-    ["temperature", "top_p", "top_k", "duration", "overlap", "min_p", "held_columns", "count"],
+    ["temperature", "top_p", "top_k", "duration", "overlap", "min_p", "context_columns", "count"],
 )
 def test_numbers_that_are_none_are_refused(url, field, number):
     """Which JSON does not know, but Python's parser takes."""
@@ -637,7 +640,7 @@ def test_names_that_end_like_numbers_are_written_whole(value):
 @pytest.mark.parametrize("sampler", ["independent", "continue"])
 def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
     """Each code of the take is a rectangle of one colour in its column and row."""
-    settings = GenerationConfig(duration=1.2, seed=3, overlap=0, sampler=sampler, held_columns=1)
+    settings = GenerationConfig(duration=1.2, seed=3, overlap=0, sampler=sampler, context_columns=1)
     result = generate(model, settings)
     figure = draw_take(result, model.spectrogram, model.grid)
     picture = pixels(figure)
@@ -676,12 +679,12 @@ def test_a_command_line_names_every_setting_that_is_not_the_default(context, fol
     )
     values = page(
         temperature_by_level="1.0, 0.5", temperature_end="0.8", top_p_by_level="0.9, 0",
-        top_k_by_level="5, 10", held_columns=1, loop=True, prompt=str(recording),
+        top_k_by_level="5, 10", context_columns=1, loop=True, prompt=str(recording),
     )  # fmt: skip
     actions.make("small.distill", values, 1, session, None, silently)
     assert session.takes[2].command() == (
         f"distill-prior sample {path} --evolve 1,0.5:0.8 --top-p 0.9,0 --top-k 5,10 -d 2 "
-        f"--held-columns 1 --prompt {shlex.quote(str(recording))} --loop --quality fast -s 7"
+        f"--context-columns 1 --prompt {shlex.quote(str(recording))} --loop --quality fast -s 7"
     )
     for start, option in (("recording", "--prompt-crossfade"), ("vary", "--vary 0.3")):
         values = page(prompt=str(recording), start=start)

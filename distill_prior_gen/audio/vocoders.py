@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,14 +12,19 @@ from torch import Tensor
 
 from distill_prior_gen.audio.joining import close_loop, resample_loop, stretch_loop
 from distill_prior_gen.audio.mel import SpectrogramSettings, import_torchaudio
-from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
-from distill_prior_gen.plugins import Vocoder, choose, vocoders
-from distill_prior_gen.sampling.random_streams import PHASE, stream
-from distill_prior_gen.torch_state import take_state
+from distill_prior_gen.config import Progress
 
 Invert = Callable[..., Tensor]
-"""(log-mel ``[n_mels, frames]``, its settings, a random generator, one of `QUALITIES`, progress)
-to float32 samples, ``(frames - 1) * hop_length`` of them."""
+"""Function from a log-mel ``[n_mels, frames]``, its settings, a random generator, one of
+`QUALITIES` and a progress callback to ``(frames - 1) * hop_length`` float32 samples."""
+
+
+@dataclass(frozen=True)
+class Vocoder:
+    """A method to turn a mel into sound; see the hook `distill_register_vocoders`."""
+
+    invert: Invert
+    loops: bool = False
 
 
 def torchaudio_griffin_lim(
@@ -30,8 +36,8 @@ def torchaudio_griffin_lim(
 ) -> Tensor:
     """``InverseMelScale`` and 128 iterations of ``GriffinLim``, as the Distill app does it.
 
-    The reference to compare with: slower than `mel_griffin_lim`, and worse. `quality`
-    changes nothing, and the work cannot be interrupted.
+    It is slower and less exact than `mel_griffin_lim`, and serves as a reference. `quality` has
+    no effect, and the work cannot be interrupted.
     """
     if mel.shape[1] < 2:
         return mel.new_zeros(0)
@@ -66,14 +72,16 @@ def invert_loop(
     samples: int,
     overlap: int,
 ) -> Tensor:
-    """Waveform of a log-mel whose end leads into its start, and that does so itself.
+    """Invert a looping log-mel to a waveform that loops as well.
 
-    A vocoder that cannot do loops gets the mel with more of it at both ends; then the end of
-    the waveform is faded into its beginning.
+    A vocoder that cannot invert loops receives the mel with repeats of it at both ends; then the
+    end of the waveform is faded into its beginning.
 
     Args:
-        samples: how long the loop is; the frames lie evenly in it.
-        overlap: samples of that fade.
+        vocoder: the method.
+        mel, spectrogram, generator, quality, progress: its arguments, see `Invert`.
+        samples: length of the loop, over which the frames are spread evenly.
+        overlap: samples of the fade.
 
     Returns:
         float32 ``[samples]``.
@@ -88,39 +96,3 @@ def invert_loop(
     sound = vocoder.invert(mel[:, place], spectrogram, generator, quality, progress)
     sound = close_loop(sound[around * hop :][: frames * hop + overlap], overlap)
     return resample_loop(sound, samples)
-
-
-def invert_mel(
-    mel: Tensor,
-    spectrogram: SpectrogramSettings,
-    vocoder: str = GenerationConfig.vocoder,
-    quality: str = GenerationConfig.quality,
-    seed: int = 0,
-) -> Tensor:
-    """Waveform of a log-mel spectrogram.
-
-    Args:
-        mel: log1p mel power, float32 ``[n_mels, frames]``, or ``[take, n_mels, frames]``, which
-            are inverted with the seeds `seed`, ``seed + 1`` and so on.
-        spectrogram: its settings, such as ``model.spectrogram``.
-        vocoder: name of the method.
-        quality: one of `QUALITIES`.
-        seed: of the noise that the waveform starts from; the same gives the same samples.
-
-    Returns:
-        float32 ``[(frames - 1) * hop_length]``, or ``[take, (frames - 1) * hop_length]``.
-
-    Raises:
-        ValueError: if there is no such vocoder or quality.
-    """
-    invert = choose("vocoder", vocoder, vocoders()).invert
-    if quality not in QUALITIES:
-        raise ValueError(f"quality must be one of {', '.join(QUALITIES)}, not {quality!r}")
-    if mel.dim() == 3:
-        takes = [
-            invert_mel(take, spectrogram, vocoder, quality, seed + index)
-            for index, take in enumerate(mel)
-        ]
-        return torch.stack(takes)
-    with take_state(mel.device):
-        return invert(mel, spectrogram, stream(seed, PHASE), quality, no_progress)

@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from distill_prior_gen import __version__
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.plugins import commands
+from distill_prior_gen.version import __version__
 
 INTERRUPTED = 130
 

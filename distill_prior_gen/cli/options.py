@@ -107,8 +107,8 @@ TAKE: dict[str, dict[str, Any]] = {
         "help": "How codes are drawn: 'continue' holds each second to the one before, "
         "'independent' does not; 'distill-prior plugins' lists samplers and vocoders.",
     },
-    "--held-columns": {
-        "type": click.IntRange(*LIMITS["held_columns"]),
+    "--context-columns": {
+        "type": click.IntRange(*LIMITS["context_columns"]),
         "help": "With 'continue': columns of codes that a chunk takes over.",
     },
     "--overlap": {

@@ -28,14 +28,14 @@ def plugins(as_json: bool) -> None:
 
 def _listed() -> list[dict[str, Any]]:
     from distill_prior_gen import hookspecs
-    from distill_prior_gen.plugins import plugins
+    from distill_prior_gen.plugins import registry
 
-    found = plugins()
+    plugin_registry = registry()
     names = [name for name in vars(hookspecs) if name.startswith("distill_register_")]
-    collected = {hook: found.collect(hook) for hook in names}
+    collected = {hook: plugin_registry.collect(hook) for hook in names}
     hooks: dict[str, list[str]] = {}
-    for plugin, module in found.loaded():
-        hooks[plugin.name] = [hook for hook in names if hook in found.hooks(module)]
+    for plugin, module in plugin_registry.loaded():
+        hooks[plugin.name] = [hook for hook in names if hook in plugin_registry.hooks(module)]
     return [
         {
             "name": plugin.name,
@@ -46,5 +46,5 @@ def _listed() -> list[dict[str, Any]]:
             },
             "faults": plugin.faults,
         }
-        for plugin in found.found.values()
+        for plugin in plugin_registry.infos.values()
     ]

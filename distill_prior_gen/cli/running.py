@@ -17,7 +17,7 @@ from distill_prior_gen.atomic import check_writable
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig
 from distill_prior_gen.export.naming import existing
-from distill_prior_gen.plugins import choose, samplers, vocoders
+from distill_prior_gen.plugins import get_registered, samplers, vocoders
 
 OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
 """Suffixes of sound files that are not written, beside those that `mimetypes` knows."""
@@ -116,8 +116,8 @@ def configured(settings: dict[str, Any]) -> GenerationConfig:
 def check_names(config: GenerationConfig) -> None:
     """That there are such a sampler and vocoder."""
     try:
-        choose("sampler", config.sampler, samplers())
-        choose("vocoder", config.vocoder, vocoders())
+        get_registered("sampler", config.sampler, samplers())
+        get_registered("vocoder", config.vocoder, vocoders())
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 

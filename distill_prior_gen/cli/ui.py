@@ -82,7 +82,7 @@ def ui(
     open_: bool,
 ) -> None:
     """Serve the Prior tab to a browser."""
-    from distill_prior_gen.plugins import TabContext
+    from distill_prior_gen.hookspecs import TabContext
     from distill_prior_gen.ui.server import LOCAL, serve
 
     auth = auth_file or auth

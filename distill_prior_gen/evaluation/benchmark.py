@@ -21,16 +21,16 @@ from torch import Tensor, nn
 from distill_prior_gen.audio.joining import join_log_mels, overlap_add
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.recordings import RecordingError, find_recordings, read_mono
-from distill_prior_gen.audio.vocoders import invert_mel
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
 from distill_prior_gen.evaluation.metrics import mel_fit
-from distill_prior_gen.generation import Stopwatch, generate_takes, sample_codes
+from distill_prior_gen.generation import generate_takes, invert_mel, sample_codes
 from distill_prior_gen.messages import printable
 from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE
 from distill_prior_gen.sampling.filters import filter_logits
+from distill_prior_gen.stopwatch import Stopwatch
 
 logger = logging.getLogger("distill_prior_gen")
 

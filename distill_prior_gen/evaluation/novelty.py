@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,8 +16,8 @@ from torch import Tensor
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.plugins import choose, samplers
-from distill_prior_gen.sampling.layout import lay_out
+from distill_prior_gen.plugins import get_registered, samplers
+from distill_prior_gen.sampling.layout import plan_layout
 from distill_prior_gen.sampling.takes import draw_takes
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.vqvae import encode
@@ -98,14 +98,15 @@ def measure_novelty(
         name = sound.get(recording.name, recording.name)  # copies do not count as others
         owners += [numbers.setdefault(name, len(numbers))] * len(chunks)
     known, owner = torch.cat(codes), torch.tensor(owners)
-    sampler = choose("sampler", config.sampler, samplers())
-    configs = [replace(config, seed=(config.seed or 0) + take) for take in range(takes)]
-    layout = lay_out(model, config, sampler.continues)
+    sampler = get_registered("sampler", config.sampler, samplers())
+    first = config.seed or 0
+    layout = plan_layout(model, config, sampler.continues)
 
     def report(share: float, text: str) -> None:
         progress(0.1 + 0.6 * share, text)
 
-    made = draw_takes(sampler, model, configs, layout, None, report).flatten(0, 1)
+    made = draw_takes(sampler, model, config, range(first, first + takes), layout, None, report)
+    made = made.flatten(0, 1)
     progress(0.7, "Comparing...")
     known_mels, made_mels = model.decode(known).cpu(), model.decode(made).cpu()
     nobody = torch.full((len(made),), -1)

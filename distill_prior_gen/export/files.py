@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 import soxr
 
-import distill_prior_gen
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.export.naming import existing, free_path, prompt_path, sidecar_path
@@ -24,6 +23,7 @@ from distill_prior_gen.export.tags import id3
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.sampling.prompt import Prompt
+from distill_prior_gen.version import __version__
 
 SUBTYPES: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
 
@@ -80,7 +80,7 @@ def write_take(
     bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
     audio, gain = _resampled(result, sample_rate)
     encoding = LOSSY.get(export.format) or {"subtype": SUBTYPES[bit_depth]}
-    software = f"distill-prior-gen {distill_prior_gen.__version__}"
+    software = f"distill-prior-gen {__version__}"
     given = tags or {}
     all_tags = {
         "title": f"{model.name} {result.seed}",
@@ -90,7 +90,7 @@ def write_take(
         **given,
     }
     sidecar = {
-        "version": distill_prior_gen.__version__,
+        "version": __version__,
         "model": {
             "name": model.name,
             "id": model.model_id,

@@ -2,13 +2,13 @@
 
 Parameter names are those of the ``.distill`` file, which stem from
 ``nn.TransformerEncoder`` (pre-norm, ReLU, no final norm in the stack). The
-blocks are written out here so that `CachedPrior` can go through them one token
-at a time.
+blocks are written out here because ``nn.TransformerEncoder`` has no key/value
+cache, which `cached_prior.CachedPrior` adds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import torch
@@ -113,8 +113,8 @@ class Prior(nn.Module):
         mask = torch.ones(seq_len, seq_len, dtype=torch.bool).triu(diagonal=1)
         self.register_buffer("causal_mask", mask)
 
-    def places(self) -> Tensor:
-        """What is added to the embeddings of a sequence, ``[seq_len, hidden_size]``."""
+    def position_embeddings(self) -> Tensor:
+        """Embeddings of positions and levels, ``[seq_len, hidden_size]``."""
         levels = torch.arange(self.seq_len, device=self.pos_emb.weight.device)
         return self.pos_emb.weight + self.level_emb(levels % self.num_quantizers)
 
@@ -124,87 +124,7 @@ class Prior(nn.Module):
         Args:
             tokens: int64 ``[batch, token]``, at most ``seq_len`` tokens.
         """
-        x = self.drop(self.token_emb(tokens) + self.places()[: tokens.shape[1]])
+        x = self.drop(self.token_emb(tokens) + self.position_embeddings()[: tokens.shape[1]])
         for block in self.transformer:
             x = block(x)
         return self.head(self.ln_f(x))
-
-
-class CachedPrior:
-    """A prior that takes a few tokens at a time and keeps the keys and values of the earlier ones.
-
-    Args:
-        prior: in evaluation mode; its weights must not change.
-        batch: sequences that are continued together, at most.
-    """
-
-    def __init__(self, prior: Prior, batch: int) -> None:
-        self.prior = prior
-        self._places = prior.places()
-        weight = prior.token_emb.weight
-        head_size = weight.shape[1] // prior.num_heads
-        # Not empty: what is masked out of a sum must be finite.
-        self._cache = weight.new_zeros(
-            len(prior.transformer), 2, batch, prior.num_heads, prior.seq_len, head_size
-        )
-        self._layers = [
-            (
-                _linear(block.self_attn.in_proj_weight, block.self_attn.in_proj_bias, batch),
-                _linear(block.self_attn.out_proj.weight, block.self_attn.out_proj.bias, batch),
-                _linear(block.linear1.weight, block.linear1.bias, batch),
-                _linear(block.linear2.weight, block.linear2.bias, batch),
-            )
-            for block in prior.transformer
-        ]
-        self._head = _linear(prior.head.weight, None, batch)
-
-    @staticmethod
-    def bytes_per_sequence(prior: Prior) -> int:
-        """Memory that the keys and values of one sequence take."""
-        weight = prior.token_emb.weight
-        hidden_bytes = weight.shape[1] * weight.element_size()
-        return 2 * len(prior.transformer) * prior.seq_len * hidden_bytes
-
-    def step(self, tokens: Tensor, places: Tensor) -> Tensor:
-        """Logits ``[batch, codebook_size]`` of the token that follows the last one of each.
-
-        Args:
-            tokens: int64 ``[batch, token]``; all before them have been given, of the last
-                sequences none need be.
-            places: int64 ``[batch, token]``, on the CPU: ascending places of the tokens in
-                their sequences. What is given again replaces what was given before.
-        """
-        prior, (batch, count) = self.prior, tokens.shape
-        first, end = int(places[0, 0]), int(places.max()) + 1
-        aligned = places.equal(torch.arange(first, end).expand(batch, -1))
-        places = places.to(tokens.device)
-        mask = None
-        if count > 1 or not aligned:
-            mask = torch.arange(end, device=tokens.device) <= places[:, None, :, None]
-        sequences = torch.arange(batch, device=tokens.device)[:, None]
-        x = (prior.token_emb(tokens) + self._places[places]).flatten(0, 1)
-        blocks = zip(prior.transformer, self._layers, self._cache[:, :, :batch], strict=True)
-        for block, (in_proj, out_proj, linear1, linear2), cache in blocks:
-            heads = in_proj(block.norm1(x)).view(batch, count, 3, prior.num_heads, -1)
-            query, key, value = heads.permute(2, 0, 3, 1, 4)
-            if aligned:  # faster than by index
-                cache[0, :, :, first:end], cache[1, :, :, first:end] = key, value
-            else:
-                cache[:, sequences, :, places] = heads[:, :, 1:]
-            keys, values = cache[:, :, :, :end]
-            attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-            x = x + out_proj(attended.transpose(1, 2).flatten(2).flatten(0, 1))
-            x = x + linear2(F.relu(linear1(block.norm2(x))))
-        return self._head(prior.ln_f(x.view(batch, count, -1)[:, -1]))
-
-
-def _linear(weight: Tensor, bias: Tensor | None, batch: int) -> Callable[[Tensor], Tensor]:
-    """`F.linear` for ``[batch, in]``; on the CPU by oneDNN, with the weight packed for it.
-
-    For the few rows of a batch that takes about half the time of the CPU's usual matrix
-    product. The operators are those that `torch.compile` replaces linear layers with.
-    """
-    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return lambda x: F.linear(x, weight, bias)
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), batch)
-    return lambda x: torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, "none", [], "")

@@ -1,9 +1,10 @@
-"""What is known of a chunk before its codes are drawn, and what draws them."""
+"""Chunks whose codes are to be drawn, and the function that draws them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -11,8 +12,15 @@ from torch import Tensor
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
 
-FREE = -1
-"""In `Chunk.held`: no code is held here, one is to be drawn."""
+UNKNOWN = -1
+"""Value in `Chunk.fixed` of a code that is to be drawn."""
+
+
+class CodeColumn(NamedTuple):
+    """A column of a chunk's code map, among all chunks of a call."""
+
+    chunk: int
+    column: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,30 +28,39 @@ class Chunk:
     """A chunk whose codes are to be drawn.
 
     Attributes:
-        generator: of its random numbers.
-        held: codes that it must have, int64 ``[H * W, level]``; `FREE` where it may have any.
-        temperature: for each level.
-        repeats: columns that are those of other chunks of the call, ``chunk * W + column``.
+        generator: its random numbers.
+        fixed: codes that are given, int64 ``[H * W, level]``; `UNKNOWN` where one is to be drawn.
+        temperature: one value for each level.
+        shared_columns: columns that equal those of other chunks of the call, from which they are
+            copied.
     """
 
     generator: np.random.Generator
-    held: Tensor
+    fixed: Tensor
     temperature: tuple[float, ...]
-    repeats: dict[int, int] = field(default_factory=dict)
-
-
-def repeat_columns(maps: Tensor, chunk: int, repeats: dict[int, int]) -> None:
-    """Put in the columns that a chunk has from others, as far as they are drawn.
-
-    Args:
-        maps: code maps of all chunks, ``[chunk, H, W, level]``.
-        chunk: whose columns are put in.
-        repeats: see `Chunk`.
-    """
-    width = maps.shape[2]
-    for column, source in repeats.items():
-        maps[chunk, :, column] = maps[source // width, :, source % width]
+    shared_columns: Mapping[int, CodeColumn] = field(default_factory=dict)
 
 
 DrawChunks = Callable[[PriorModel, GenerationConfig, Sequence[Chunk], Progress], Tensor]
-"""Codes of chunks, int64 ``[chunk, H * W, level]``."""
+"""Function from a model, settings and chunks to codes, int64 ``[chunk, H * W, level]``."""
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A method to draw codes; see the hook `distill_register_prior_samplers`."""
+
+    draw: DrawChunks
+    continues: bool = False
+    at_once: bool = False
+
+
+def copy_shared_columns(maps: Tensor, chunk: int, shared: Mapping[int, CodeColumn]) -> None:
+    """Copy the columns that a chunk shares with others, as far as these have been drawn.
+
+    Args:
+        maps: code maps of all chunks, ``[chunk, H, W, level]``, changed in place.
+        chunk: the one that receives columns.
+        shared: see `Chunk`.
+    """
+    for column, source in shared.items():
+        maps[chunk, :, column] = maps[source.chunk, :, source.column]

@@ -47,7 +47,7 @@ def read_prompt(model: PriorModel, config: GenerationConfig) -> Prompt:
     """
     path = Path(config.prompt or "")
     column = STRIDE * model.spectrogram.hop_length
-    longest = model.chunk_samples if config.vary is not None else model.window * column
+    longest = model.chunk_samples if config.vary is not None else model.valid_columns * column
     with open_recording(path) as source:
         sha256 = source.sha256()
         samples, peak = read_last_sound(source, model.sample_rate, longest)

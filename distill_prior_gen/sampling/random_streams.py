@@ -1,28 +1,36 @@
-"""Independent random streams, none of them global.
+"""Random numbers that depend on nothing but a seed, a purpose and a chunk's number.
 
-A stream belongs to a seed, a purpose and a chunk, and to nothing else: not to
-the batch, the duration or the order of the work. The seed is the entropy of a
-``numpy.random.SeedSequence`` and the rest its spawn key, so that neighbouring
-seeds and chunks have unrelated streams.
+Every chunk of a take has generators of its own, so that the batch in which it is drawn and the
+length of the take do not change its codes. See the section on parallel random number generation
+in NumPy's manual for ``spawn_key``.
 """
 
 from __future__ import annotations
 
 import secrets
+from enum import IntEnum
 
 import numpy as np
 
-CODES, PHASE, VARIATION = 0, 1, 2
+
+class Purpose(IntEnum):
+    """What random numbers are used for. The values are part of what a seed means."""
+
+    CODES = 0
+    """Codes of a chunk."""
+
+    PHASE = 1
+    """Initial phase of the waveform of a take, or of a chunk that is inverted by itself."""
+
+    VARIATION = 2
+    """Which codes of a prompt are drawn again."""
 
 
 def new_seed() -> int:
-    """A seed that is short enough to read out and type."""
+    """A random seed that is short enough to read out and type."""
     return secrets.randbelow(2**31)
 
 
-def stream(seed: int, purpose: int, chunk: int = 0) -> np.random.Generator:
-    """The random generator of a chunk's `CODES`, or of the `PHASE` of a chunk or a whole take.
-
-    Or of the `VARIATION` of a prompt: which of its codes are drawn anew.
-    """
+def random_generator(seed: int, purpose: Purpose, chunk: int = 0) -> np.random.Generator:
+    """The random generator of a take's chunk for one purpose."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, chunk)))

@@ -1,4 +1,4 @@
-"""Drawing the codes of takes, chunk by chunk or all at once."""
+"""Drawing the codes of several takes."""
 
 from __future__ import annotations
 
@@ -12,67 +12,112 @@ from torch import Tensor
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
-from distill_prior_gen.plugins import Sampler
-from distill_prior_gen.sampling.chunks import FREE, Chunk, repeat_columns
+from distill_prior_gen.sampling.chunks import (
+    UNKNOWN,
+    Chunk,
+    CodeColumn,
+    Sampler,
+    copy_shared_columns,
+)
 from distill_prior_gen.sampling.layout import Layout
 from distill_prior_gen.sampling.prompt import Prompt
-from distill_prior_gen.sampling.random_streams import CODES, VARIATION, stream
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 
 
 def draw_takes(
     sampler: Sampler,
     model: PriorModel,
-    configs: Sequence[GenerationConfig],
+    config: GenerationConfig,
+    seeds: Sequence[int],
     layout: Layout,
     prompt: Prompt | None,
     progress: Progress,
 ) -> Tensor:
-    """Codes of takes that differ in nothing but their seeds, ``[take, chunk, H * W, level]``.
+    """Draw the codes of takes with the same settings and different seeds.
+
+    Returns:
+        int64 ``[take, chunk, H * W, level]``.
 
     Raises:
-        ValueError: if the sampler gives what it should not, or settings do not fit the model.
+        ValueError: if the sampler returns something invalid, or settings do not fit the model.
     """
-    (height, width), levels = model.grid, model.num_quantizers
     for field in ("top_k", "top_p"):
-        configs[0].per_level(field, levels)
-    repeats = layout.repeats(width)
-    chunks = []
-    for take, config in enumerate(configs):
-        held = torch.full((layout.chunks, height, width, levels), FREE)
-        if prompt:
-            held[0, :, : prompt.codes.shape[1]] = prompt.codes
-            if config.vary is not None:
-                held[0, _forgotten(config, model, prompt)] = FREE
-        chunks += [
-            Chunk(
-                stream(config.seed or 0, CODES, number),
-                held[number].flatten(0, 1),
-                _temperature(config, levels, number / max(1, layout.chunks - 1)),
-                {
-                    column: take * layout.chunks * width + source
-                    for column, source in repeats[number].items()
-                },
-            )
-            for number in range(layout.chunks)
-        ]
+        config.per_level(field, model.num_quantizers)
+    chunks = [
+        chunk
+        for take, seed in enumerate(seeds)
+        for chunk in _take_chunks(model, config, seed, layout, prompt, take * layout.chunks)
+    ]
     if sampler.at_once or not sampler.continues:
-        return draw_chunks(sampler, model, configs[0], chunks, progress).unflatten(
-            0, (len(configs), layout.chunks)
+        codes = draw_chunks(sampler, model, config, chunks, progress)
+    else:
+        codes = _draw_in_order(sampler, model, config, chunks, layout.chunks, progress)
+    return codes.unflatten(0, (len(seeds), layout.chunks))
+
+
+def _take_chunks(
+    model: PriorModel,
+    config: GenerationConfig,
+    seed: int,
+    layout: Layout,
+    prompt: Prompt | None,
+    first: int,
+) -> list[Chunk]:
+    """The chunks of a take, which are numbered from `first` among those of all takes."""
+    (height, width), levels = model.grid, model.num_quantizers
+    fixed = torch.full((layout.chunks, height, width, levels), UNKNOWN)
+    if prompt:
+        fixed[0, :, : prompt.codes.shape[1]] = prompt.codes
+        if config.vary is not None:
+            fixed[0, _variation_mask(config.vary, seed, model, prompt)] = UNKNOWN
+    return [
+        Chunk(
+            generator=random_generator(seed, Purpose.CODES, number),
+            fixed=fixed[number].flatten(0, 1),
+            temperature=_temperature(config, levels, number / max(1, layout.chunks - 1)),
+            shared_columns={
+                column: CodeColumn(first + source.chunk, source.column)
+                for column, source in shared.items()
+            },
         )
-    codes = torch.stack([chunk.held for chunk in chunks])
-    maps = codes.view(len(chunks), height, width, levels)
-    for number in range(layout.chunks):
+        for number, shared in enumerate(layout.shared_columns(width))
+    ]
+
+
+def _draw_in_order(
+    sampler: Sampler,
+    model: PriorModel,
+    config: GenerationConfig,
+    chunks: Sequence[Chunk],
+    take_chunks: int,
+    progress: Progress,
+) -> Tensor:
+    """Draw the first chunk of all takes, then the second, and so on.
+
+    Args:
+        sampler: it continues chunks, but knows nothing of shared columns.
+        model, config: what it draws from.
+        chunks: those of all takes, take after take.
+        take_chunks: chunks of a take.
+        progress: called before each chunk.
+
+    Returns:
+        int64 ``[chunk, H * W, level]``.
+    """
+    codes = torch.stack([chunk.fixed for chunk in chunks])
+    maps = codes.view(len(chunks), *model.grid, -1)  # the same memory
+    for number in range(take_chunks):
 
         def report(share: float, text: str, number: int = number) -> None:
-            text = f"Generating chunk {number + 1}/{layout.chunks}..."
-            progress((number + share) / layout.chunks, text)
+            text = f"Generating chunk {number + 1}/{take_chunks}..."
+            progress((number + share) / take_chunks, text)
 
-        these = list(range(number, len(chunks), layout.chunks))
-        for chunk in these:
-            repeat_columns(maps, chunk, chunks[chunk].repeats)
-        ready = [replace(chunks[chunk], held=codes[chunk], repeats={}) for chunk in these]
-        codes[these] = draw_chunks(sampler, model, configs[0], ready, report)
-    return codes.unflatten(0, (len(configs), layout.chunks))
+        indices = list(range(number, len(chunks), take_chunks))
+        for index in indices:
+            copy_shared_columns(maps, index, chunks[index].shared_columns)
+        ready = [replace(chunks[i], fixed=codes[i], shared_columns={}) for i in indices]
+        codes[indices] = draw_chunks(sampler, model, config, ready, report)
+    return codes
 
 
 def draw_chunks(
@@ -82,26 +127,31 @@ def draw_chunks(
     chunks: Sequence[Chunk],
     progress: Progress,
 ) -> Tensor:
-    """What the sampler draws, checked: int64 ``[chunk, H * W, level]``."""
+    """Call a sampler and check what it returns: int64 ``[chunk, H * W, level]``.
+
+    Raises:
+        ValueError: if it is not that, not codes of the model, or changes codes that are fixed.
+    """
     codes = sampler.draw(model, config, chunks, progress).cpu()
-    held = torch.stack([chunk.held for chunk in chunks])
-    if codes.shape != held.shape or codes.dtype != torch.int64:
+    fixed = torch.stack([chunk.fixed for chunk in chunks])
+    if codes.shape != fixed.shape or codes.dtype != torch.int64:
         raise ValueError(
             f"sampler {config.sampler} gave {codes.dtype} {list(codes.shape)} "
-            f"instead of int64 {list(held.shape)}"
+            f"instead of int64 {list(fixed.shape)}"
         )
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size:
         raise ValueError(f"sampler {config.sampler} gave codes that are not in the codebook")
-    kept = codes.where(held == FREE, held)
+    expected = codes.where(fixed == UNKNOWN, fixed)
+    maps = expected.view(len(chunks), *model.grid, -1)
     for number, chunk in enumerate(chunks):
-        repeat_columns(kept.view(-1, *model.grid, kept.shape[-1]), number, chunk.repeats)
-    if not codes.equal(kept):
-        raise ValueError(f"sampler {config.sampler} changed codes that are held")
+        copy_shared_columns(maps, number, chunk.shared_columns)
+    if not codes.equal(expected):
+        raise ValueError(f"sampler {config.sampler} changed codes that are fixed")
     return codes
 
 
 def _temperature(config: GenerationConfig, levels: int, share: float) -> tuple[float, ...]:
-    """Of each level, where so much of the take has passed."""
+    """Temperature of each level at a fraction `share` of the take."""
     start = config.per_level("temperature", levels)
     if config.temperature_end is None:
         return start
@@ -109,17 +159,16 @@ def _temperature(config: GenerationConfig, levels: int, share: float) -> tuple[f
     return tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
 
 
-def _forgotten(config: GenerationConfig, model: PriorModel, prompt: Prompt) -> Tensor:
-    """Where the prompt's codes are drawn anew, bool ``[H, W]``: ``config.vary`` of them.
+def _variation_mask(vary: float, seed: int, model: PriorModel, prompt: Prompt) -> Tensor:
+    """Positions of a prompt that are drawn again, bool ``[H, W]``: a fraction `vary` of them.
 
-    All levels of a position are drawn, since each is what those above it leave over. What
-    is forgotten with a smaller share is forgotten with a larger one too.
+    All levels of a position are drawn together, since each encodes the residual of the previous
+    ones. Masks are nested: positions drawn again at a small `vary` are also drawn at a larger one.
     """
-    assert config.vary is not None
     frames = model.spectrogram.frames(len(prompt.samples))
     height, columns = model.grid[0], min(model.grid[1], math.ceil(frames / STRIDE))
-    order = stream(config.seed or 0, VARIATION).permutation(height * columns)
-    forgotten = torch.zeros(model.grid, dtype=torch.bool)
-    chosen = torch.from_numpy(order[: round(config.vary * len(order))])
-    forgotten[chosen // columns, chosen % columns] = True
-    return forgotten
+    order = random_generator(seed, Purpose.VARIATION).permutation(height * columns)
+    chosen = torch.from_numpy(order[: round(vary * len(order))])
+    mask = torch.zeros(model.grid, dtype=torch.bool)
+    mask[chosen // columns, chosen % columns] = True
+    return mask

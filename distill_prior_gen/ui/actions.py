@@ -22,8 +22,9 @@ from gradio.utils import get_upload_folder
 from distill_prior_gen.config import LIMITS, ExportConfig
 from distill_prior_gen.export.naming import sidecar_path
 from distill_prior_gen.generation import GenerationResult
+from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.messages import in_words
-from distill_prior_gen.plugins import TabContext, choose, samplers, vocoders
+from distill_prior_gen.plugins import get_registered, samplers, vocoders
 from distill_prior_gen.ui.controls import MOST_TAKES, TOP_K
 from distill_prior_gen.ui.library import (
     SUFFIXES,
@@ -183,8 +184,8 @@ class Actions:
 
         try:
             config = to_config(page)
-            choose("sampler", config.sampler, samplers())
-            choose("vocoder", config.vocoder, vocoders())
+            get_registered("sampler", config.sampler, samplers())
+            get_registered("vocoder", config.vocoder, vocoders())
             if count not in range(1, MOST_TAKES + 1):
                 raise ValueError(
                     f"takes per click (count) must be from 1 to {MOST_TAKES}, not "

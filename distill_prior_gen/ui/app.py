@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distill_prior_gen.core_bridge import add_tab, failure_logged
-from distill_prior_gen.plugins import TabContext, registered_tabs
+from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.plugins import tabs
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -20,7 +21,7 @@ def create_app(context: TabContext) -> gr.Blocks:
     with gr.Blocks(title="Distill Prior", fill_width=True, delete_cache=(DAY_S, DAY_S)) as app:
         gr.Markdown("# Distill Prior")
         row = gr.Tabs(elem_id="distill-prior-app")
-    for tab in registered_tabs():
+    for tab in tabs():
         with failure_logged(f"No tab {tab.label!r}"):
             add_tab(app, row, tab, context)
     return app

@@ -243,8 +243,8 @@ def _methods() -> dict[str, Any]:
             info="Continue: each second follows from the one before. "
             "Independent: each is drawn by itself.",
         ),
-        "held_columns": _slider(
-            "held_columns",
+        "context_columns": _slider(
+            "context_columns",
             1,
             "Held columns",
             "How much of each second is carried over into the next. "

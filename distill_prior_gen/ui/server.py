@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
-from distill_prior_gen.plugins import TabContext
+from distill_prior_gen.hookspecs import TabContext
 
 try:
     import fcntl

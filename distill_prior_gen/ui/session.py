@@ -12,7 +12,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
-from distill_prior_gen.sampling.layout import Separate
+from distill_prior_gen.sampling.crossfaded_layout import CrossfadedLayout
 from distill_prior_gen.ui.library import DEMO
 from distill_prior_gen.ui.settings import written
 
@@ -71,11 +71,11 @@ class Take:
             name = field_.replace("_", "-")
             settings.append(f"{name} {'off' if value in off else written(value)}")
         settings.append(f"{config.sampler} sampler")
-        if isinstance(self.result.layout, Separate):
+        if isinstance(self.result.layout, CrossfadedLayout):
             settings.append(f"overlap {config.overlap:g} ms, {config.join} join")
         elif config.vary is None:
-            columns = "column" if config.held_columns == 1 else "columns"
-            settings.append(f"{config.held_columns} {columns} held")
+            columns = "column" if config.context_columns == 1 else "columns"
+            settings.append(f"{config.context_columns} {columns} held")
         if config.prompt:
             name = f"`{Path(config.prompt).name}`"
             if config.vary is not None:

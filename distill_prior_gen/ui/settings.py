@@ -26,7 +26,7 @@ SETTINGS = (
     "top_p_by_level",
     "top_k_by_level",
     "sampler",
-    "held_columns",
+    "context_columns",
     "overlap",
     "join",
     "vocoder",

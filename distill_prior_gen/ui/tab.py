@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
-from distill_prior_gen.plugins import TabContext
+from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.controls import (
     FAULT,
