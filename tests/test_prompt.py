@@ -212,10 +212,10 @@ def test_a_bad_prompt_is_named(model, record, tmp_path):
         ({"prompt": "a", "loop": True, "prompt_crossfade": True}, "loop and prompt_crossfade"),
         ({"prompt": 7}, "prompt must be the path of a recording, not 7"),
         ({"loop": 1}, "loop must be True or False, not 1"),
-        ({"temperature": (1.0, "2")}, "temperature must be a number, not '2'"),
-        ({"temperature": ()}, r"temperature must be a number, not \(\)"),
-        ({"top_k": (1, 2.5)}, "top_k must be a whole number, not 2.5"),
-        ({"temperature_end": (1, 3)}, "temperature_end must be from 0.1 to 2.0, not 3"),
+        ({"temperature": (1.0, "2")}, "temperature must be a number from 0.1 to 2, not '2'"),
+        ({"temperature": ()}, r"temperature must be a number from 0.1 to 2, not \(\)"),
+        ({"top_k": (1, 2.5)}, "top_k must be a whole number from 0 to 512, not 2.5"),
+        ({"temperature_end": (1, 3)}, "temperature_end must be a number from 0.1 to 2, not 3"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(settings, message):

@@ -187,7 +187,7 @@ def test_sizes_follow_the_number_of_recordings():
     [
         ({"epochs": 0}, "epochs must be a whole number from 1 to 10000, not 0"),
         ({"epochs": 1.5}, "epochs must be a whole number"),
-        ({"dropout": math.nan}, "dropout must be from 0.0 to 0.9, not nan"),
+        ({"dropout": math.nan}, "dropout must be a number from 0 to 0.9, not nan"),
         ({"hidden_size": 10, "heads": 4}, r"heads must divide hidden_size \(10\), not 4"),
         ({"seed": -1}, "seed must be"),
     ],

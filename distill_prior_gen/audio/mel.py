@@ -11,7 +11,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-LIMITS: dict[str, tuple[float, float]] = {
+from distill_prior_gen.validation import check_number
+
+SPECTROGRAM_LIMITS: dict[str, tuple[float, float]] = {
     "sample_rate": (1_000, 768_000),
     "n_fft": (16, 65_536),
     "hop_length": (1, 65_536),
@@ -63,13 +65,9 @@ class SpectrogramSettings:
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        for field, (low, high) in LIMITS.items():
-            value = getattr(self, field)
-            kind = (int, float) if field in ("f_min", "power") else int
-            if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
-                raise ValueError(
-                    f"{field} must be from {low:g} to {high:g}, not {reprlib.repr(value)}"
-                )
+        for field, (low, high) in SPECTROGRAM_LIMITS.items():
+            whole = field not in ("f_min", "power")
+            check_number(field, getattr(self, field), low, high, whole)
         if self.hop_length > self.n_fft:
             raise ValueError(
                 f"hop_length must be at most n_fft ({self.n_fft}), not {self.hop_length}"

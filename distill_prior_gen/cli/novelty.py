@@ -13,7 +13,7 @@ import click
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_report import left_out, note, refuse_existing, share_of
-from distill_prior_gen.config import LIMITS, GenerationConfig
+from distill_prior_gen.config import GENERATION_LIMITS, GenerationConfig
 
 
 @click.command()
@@ -25,7 +25,7 @@ from distill_prior_gen.config import LIMITS, GenerationConfig
 @click.option(
     "-d",
     "--duration",
-    type=click.FloatRange(*LIMITS["duration"]),
+    type=click.FloatRange(*GENERATION_LIMITS["duration"]),
     default=GenerationConfig.duration,
     show_default=True,
     help="Length of a take in seconds.",
@@ -34,7 +34,7 @@ from distill_prior_gen.config import LIMITS, GenerationConfig
 @click.option(
     "-s",
     "--seed",
-    type=click.IntRange(*LIMITS["seed"]),
+    type=click.IntRange(*GENERATION_LIMITS["seed"]),
     default=0,
     show_default=True,
     help="Of the first take.",

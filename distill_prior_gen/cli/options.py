@@ -11,8 +11,8 @@ from click.core import ParameterSource
 
 from distill_prior_gen.config import (
     FORMATS,
+    GENERATION_LIMITS,
     JOINS,
-    LIMITS,
     QUALITIES,
     SAMPLE_RATES,
     GenerationConfig,
@@ -47,7 +47,7 @@ class Evolution(click.ParamType):
         start, colon, end = value.partition(":")
         if not colon:
             self.fail(f"{value!r} is not START:END, such as 0.7:1.3", param, ctx)
-        temperature = FloatPerLevel(*LIMITS["temperature"])
+        temperature = FloatPerLevel(*GENERATION_LIMITS["temperature"])
         return temperature.convert(start, param, ctx), temperature.convert(end, param, ctx)
 
 
@@ -58,7 +58,7 @@ NUMBER_A_LEVEL = "X[,X...]"
 
 TAKE: dict[str, dict[str, Any]] = {
     "--temperature -t": {
-        "type": FloatPerLevel(*LIMITS["temperature"]),
+        "type": FloatPerLevel(*GENERATION_LIMITS["temperature"]),
         "metavar": NUMBER_A_LEVEL,
         "help": "Below 1 more typical, above 1 more surprising; one value, or one a level: "
         "structure, timbre, detail.",
@@ -69,23 +69,23 @@ TAKE: dict[str, dict[str, Any]] = {
         "help": "Let the temperature move from START to END over the take.",
     },
     "--top-p": {
-        "type": FloatPerLevel(*LIMITS["top_p"]),
+        "type": FloatPerLevel(*GENERATION_LIMITS["top_p"]),
         "metavar": NUMBER_A_LEVEL,
         "help": "Draw from the likeliest codes that make up this share of probability; 0 is off.",
     },
     "--top-k": {
-        "type": IntPerLevel(*LIMITS["top_k"]),
+        "type": IntPerLevel(*GENERATION_LIMITS["top_k"]),
         "metavar": NUMBER_A_LEVEL,
         "help": "Draw from this many of the likeliest codes; 0 is off.",
     },
     "--min-p": {
-        "type": click.FloatRange(*LIMITS["min_p"]),
+        "type": click.FloatRange(*GENERATION_LIMITS["min_p"]),
         "help": "Keep codes that have at least this share of the probability of the likeliest; "
         "0 is off.",
     },
     "--duration -d": {
-        "type": click.FloatRange(min=LIMITS["duration"][0]),
-        "help": f"Length in seconds, up to {LIMITS['duration'][1]:g}.",
+        "type": click.FloatRange(min=GENERATION_LIMITS["duration"][0]),
+        "help": f"Length in seconds, up to {GENERATION_LIMITS['duration'][1]:g}.",
     },
     "--allow-long": {"is_flag": True, "help": "Lift the maximum of --duration."},
     "--loop": {"is_flag": True, "help": "Let the end lead into the beginning."},
@@ -98,7 +98,7 @@ TAKE: dict[str, dict[str, Any]] = {
         "help": "Begin with the recording itself, not with what the model makes of it.",
     },
     "--vary": {
-        "type": click.FloatRange(*LIMITS["vary"]),
+        "type": click.FloatRange(*GENERATION_LIMITS["vary"]),
         "help": "Instead of continuing the prompt, draw this share of its codes anew; 0 is what "
         "the model makes of it.",
     },
@@ -108,11 +108,11 @@ TAKE: dict[str, dict[str, Any]] = {
         "'independent' does not; 'distill-prior plugins' lists samplers and vocoders.",
     },
     "--context-columns": {
-        "type": click.IntRange(*LIMITS["context_columns"]),
+        "type": click.IntRange(*GENERATION_LIMITS["context_columns"]),
         "help": "With 'continue': columns of codes that a chunk takes over.",
     },
     "--overlap": {
-        "type": click.FloatRange(*LIMITS["overlap"]),
+        "type": click.FloatRange(*GENERATION_LIMITS["overlap"]),
         "help": "Crossfade between chunks that do not continue each other, in milliseconds.",
     },
     "--join": {
@@ -123,7 +123,7 @@ TAKE: dict[str, dict[str, Any]] = {
     "--vocoder": {"metavar": "NAME", "help": "How spectra become sound."},
     "--quality": {"type": click.Choice(QUALITIES), "help": "How long the vocoder works."},
     "--seed -s": {
-        "type": click.IntRange(*LIMITS["seed"]),
+        "type": click.IntRange(*GENERATION_LIMITS["seed"]),
         "help": "The same seed gives the same take.",
     },
 }
@@ -176,7 +176,7 @@ def _no_standard_output(ctx: Any, param: Any, value: str) -> str:
 temperature = click.option(
     "-t",
     "--temperature",
-    type=click.FloatRange(*LIMITS["temperature"]),
+    type=click.FloatRange(*GENERATION_LIMITS["temperature"]),
     default=GenerationConfig.temperature,
     show_default=True,
     help="Below 1 more typical, above 1 more surprising.",

@@ -30,7 +30,7 @@ from distill_prior_gen.cli.training_report import (
 )
 from distill_prior_gen.training.interrupts import put_off
 from distill_prior_gen.training.place import check_space, claimed, make_folder, save, unused
-from distill_prior_gen.training.settings import LIMITS, PriorSettings, VQVAESettings
+from distill_prior_gen.training.settings import TRAINING_LIMITS, PriorSettings, VQVAESettings
 
 if TYPE_CHECKING:
     from distill_prior_gen.training.data import Dataset
@@ -75,7 +75,7 @@ class Outcome:
 @click.option(
     "-s",
     "--seed",
-    type=click.IntRange(*LIMITS["seed"]),
+    type=click.IntRange(*TRAINING_LIMITS["seed"]),
     default=0,
     show_default=True,
     help="The same seed gives the same model on the same machine.",

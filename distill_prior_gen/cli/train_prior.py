@@ -25,7 +25,7 @@ from distill_prior_gen.cli.training_report import (
 )
 from distill_prior_gen.training.interrupts import put_off
 from distill_prior_gen.training.place import check_space, claimed, save
-from distill_prior_gen.training.settings import LIMITS, PriorSettings
+from distill_prior_gen.training.settings import TRAINING_LIMITS, PriorSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "-s",
     "--seed",
-    type=click.IntRange(*LIMITS["seed"]),
+    type=click.IntRange(*TRAINING_LIMITS["seed"]),
     default=0,
     show_default=True,
     help="The same seed gives the same prior on the same machine.",

@@ -13,7 +13,7 @@ import click
 from distill_prior_gen.cli import options
 from distill_prior_gen.config import Progress
 from distill_prior_gen.messages import in_words
-from distill_prior_gen.training.settings import LIMITS
+from distill_prior_gen.training.settings import TRAINING_LIMITS
 
 if TYPE_CHECKING:
     from distill_prior_gen.networks.vqvae import VQVAE
@@ -60,7 +60,7 @@ def setting_options(helps: dict[str, str], prefix: str = "", prefixed: str = "")
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         for name, text in reversed(helps.items()):
-            low, high = LIMITS[name]
+            low, high = TRAINING_LIMITS[name]
             kind = click.FloatRange if isinstance(low, float) else click.IntRange
             flag = (prefix + name if name in prefixed.split() else name).replace("_", "-")
             command = click.option(f"--{flag}", prefix + name, type=kind(low, high), help=text)(

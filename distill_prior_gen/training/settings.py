@@ -1,12 +1,13 @@
-"""What models are trained with: fields, defaults by the number of recordings, and ranges."""
+"""Settings of training: fields, ranges, and defaults that depend on the number of recordings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
-LIMITS: dict[str, tuple[Any, Any]] = {
+from distill_prior_gen.validation import check_number
+
+TRAINING_LIMITS: dict[str, tuple[Any, Any]] = {
     "codebook_size": (2, 4096),
     "levels": (1, 8),
     "codebook_dim": (1, 1024),
@@ -24,8 +25,8 @@ LIMITS: dict[str, tuple[Any, Any]] = {
 }
 """Smallest and largest value of each setting, both included."""
 
-LARGE = 100
-"""Networks are larger for more recordings than this."""
+LARGE_DATASET = 100
+"""Number of recordings above which the networks are larger."""
 
 
 class _Settings:
@@ -33,20 +34,22 @@ class _Settings:
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
-            value, (low, high) = getattr(self, field.name), LIMITS[field.name]
-            kind = Real if isinstance(low, float) else Integral
-            if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
-                whole = "" if kind is Real else "a whole number "
-                raise ValueError(f"{field.name} must be {whole}from {low} to {high}, not {value!r}")
+            low, high = TRAINING_LIMITS[field.name]
+            whole = isinstance(low, int)
+            check_number(field.name, getattr(self, field.name), low, high, whole)
 
     @classmethod
     def for_files(cls, files: int, **given: Any) -> Self:
-        """The settings for so many recordings, but for those that are `given` and not None.
+        """The default settings for a number of recordings, with those that are given.
+
+        Args:
+            files: number of recordings.
+            given: fields that replace the defaults unless they are None.
 
         Raises:
             ValueError: naming the field, its value and what it may be.
         """
-        sizes = cls._large if files > LARGE else {}
+        sizes = cls._large if files > LARGE_DATASET else {}
         return cls(**sizes | {name: value for name, value in given.items() if value is not None})
 
 
@@ -55,17 +58,17 @@ class VQVAESettings(_Settings):
     """Settings of a VQ-VAE and its training.
 
     Args:
-        codebook_size: codes a level.
-        levels: of the residual quantizer.
+        codebook_size: number of codes of each level.
+        levels: number of levels of the residual quantizer.
         codebook_dim: length of a code's vector.
-        dropout: share of the channels that are left out in training.
-        decay: of the moving averages that the codes follow.
-        epochs: passes over the recordings.
-        batch_size: chunks a step.
-        learning_rate: at its highest; it rises for a twentieth of the epochs and then falls
-            along a cosine.
-        weight_decay: of AdamW.
-        seed: the same seed gives the same model on the same machine.
+        dropout: fraction of the channels that are dropped in training.
+        decay: decay of the moving averages that the codes follow.
+        epochs: number of passes over the recordings.
+        batch_size: number of chunks of a training step.
+        learning_rate: peak of the learning rate, which rises linearly for a twentieth of the epochs
+            and then falls along a cosine.
+        weight_decay: weight decay of AdamW.
+        seed: seed of all random numbers; the same one gives the same model on the same machine.
 
     Raises:
         ValueError: naming the field, its value and what it may be.
@@ -90,12 +93,13 @@ class PriorSettings(_Settings):
     """Settings of a prior and its training.
 
     Args:
-        hidden_size, layers, heads: of the transformer; `heads` divides `hidden_size`.
-        dropout: share of the activations that are left out in training.
-        epochs: passes over the recordings, at most.
-        batch_size: chunks a step.
-        learning_rate, weight_decay, seed: see `VQVAESettings`.
-        patience: epochs without a lower validation loss after which training stops.
+        hidden_size: width of the transformer.
+        layers: number of its blocks.
+        heads: number of its attention heads, which divides `hidden_size`.
+        dropout: fraction of the activations that are dropped in training.
+        epochs: largest number of passes over the recordings.
+        batch_size, learning_rate, weight_decay, seed: see `VQVAESettings`.
+        patience: number of epochs without a lower validation loss after which training stops.
 
     Raises:
         ValueError: naming the field, its value and what it may be.

@@ -19,7 +19,7 @@ from gradio.context import LocalContext
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from distill_prior_gen.config import LIMITS, ExportConfig
+from distill_prior_gen.config import GENERATION_LIMITS, ExportConfig
 from distill_prior_gen.export.naming import sidecar_path
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.hookspecs import TabContext
@@ -407,4 +407,4 @@ def _for_browser(path: Path) -> list[str]:
 
 
 def _longer(duration: float) -> float:
-    return min(2 * duration, LIMITS["duration"][1])
+    return min(2 * duration, GENERATION_LIMITS["duration"][1])

@@ -11,8 +11,8 @@ from gradio_client.utils import is_http_url_like
 from pydantic import ConfigDict, ValidationError
 
 from distill_prior_gen.config import (
+    GENERATION_LIMITS,
     JOINS,
-    LIMITS,
     QUALITIES,
     GenerationConfig,
 )
@@ -155,7 +155,7 @@ def bar() -> Bar:
 
 
 def _slider(field: str, step: float, label: str, info: str) -> gr.Slider:
-    low, high = LIMITS[field]
+    low, high = GENERATION_LIMITS[field]
     default = getattr(GenerationConfig, field)
     return gr.Slider(low, high, default, step=step, label=label, info=info)
 
@@ -193,7 +193,7 @@ def _beginning() -> dict[str, Any]:
             "continue the recording itself.",
         ),
         "vary": gr.Slider(
-            *LIMITS["vary"],
+            *GENERATION_LIMITS["vary"],
             VARY,
             step=0.05,
             label="How much is new",
