@@ -87,11 +87,11 @@ def test_the_sample_rate_is_really_changed(sine, model, tmp_path, rate):
 
 def test_resampling_does_not_clip(sine, model, tmp_path):
     sine.audio[:] = np.sign(sine.audio)
-    written = write_take(
+    sidecar = write_take(
         sine, model.identity, tmp_path / "square.wav", ExportConfig(sample_rate=44_100)
     )
     audio, _ = soundfile.read(tmp_path / "square.wav")
-    assert written["gain"] < 1
+    assert sidecar.gain < 1
     assert np.abs(audio).max() == pytest.approx(1, abs=1e-6)
 
 

@@ -131,7 +131,7 @@ TAKE: dict[str, dict[str, Any]] = {
 
 
 def take(show_default: bool) -> Callable[[Any], Any]:
-    """The options of `TAKE`; what was given is told by `given`."""
+    """The options of `TAKE`; `explicit_settings` tells which were given."""
     defaults = {field.name: field.default for field in fields(GenerationConfig)}
 
     def decorate(command: Any) -> Any:
@@ -152,8 +152,8 @@ def take(show_default: bool) -> Callable[[Any], Any]:
     return decorate
 
 
-def given(settings: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `GenerationConfig` that the options of `take` were really given for.
+def explicit_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `GenerationConfig` whose options were given on the command line.
 
     Raises:
         click.UsageError: if they contradict each other.

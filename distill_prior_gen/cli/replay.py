@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.running import Output, check_names, chosen_format, configured, make_takes
+from distill_prior_gen.cli.running import (
+    Destination,
+    RunOptions,
+    check_registered,
+    create_config,
+    make_takes,
+    resolve_format,
+)
 from distill_prior_gen.config import SAMPLE_RATES, ExportConfig, GenerationConfig
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.export.sidecar import read_sidecar
+from distill_prior_gen.export.sidecar import FileReference, read_sidecar
 
 
 @click.command()
@@ -52,42 +59,43 @@ def replay(
     On the same machine it is the same, bit for bit. Options take the place of what the file
     says: '--duration 30' goes on with the same music, '--seed' makes another like it.
     """
-    changes = options.given(settings)
+    changes = options.explicit_settings(settings)
     take = read_sidecar(sidecar)
-    expected = {"model": take["model"]["sha256"]}
-    model = model or _find(sidecar, take["model"], "--model")
-    config = dict(take["config"])
-    if config.get("prompt") and "prompt" not in changes:
-        config["prompt"] = str(_find(sidecar, take["prompt"], "--prompt"))
-        expected["prompt"] = take["prompt"]["sha256"]
+    model = model or _find(sidecar, take.model, "--model")
+    config = dict(take.config)
+    if take.prompt and "prompt" not in changes:
+        config["prompt"] = str(_find(sidecar, take.prompt, "--prompt"))
     if unknown := config.keys() - {field.name for field in fields(GenerationConfig)}:
         raise ValueError(
             f"{sidecar} has settings that this version does not know "
             f"({', '.join(sorted(unknown))}); install a newer one"
         )
     try:
-        changed = configured(config | changes)
-        chosen = chosen_format(output, format_, take["format"])
-        if sample_rate is None and take["sample_rate"] in SAMPLE_RATES:
-            sample_rate = take["sample_rate"]
-        if bit_depth is None and chosen == take["format"]:
-            bit_depth = take["bit_depth"]
+        changed = create_config(config | changes)
+        chosen = resolve_format(output, format_, take.format)
+        if sample_rate is None and take.sample_rate in SAMPLE_RATES:
+            sample_rate = take.sample_rate
+        if bit_depth is None and chosen == take.format:
+            bit_depth = take.bit_depth
         export = ExportConfig(chosen, sample_rate, bit_depth)
     except ValueError as error:
         raise click.UsageError(f"{sidecar}: {error}") from error
-    check_names(changed)
-    to = Output(output, export, force)
-    make_takes(model, changed, 1, to, device, as_json, progress, quiet, [], take["tags"], expected)
+    check_registered(changed)
+    destination = Destination(output, export, force)
+    run = RunOptions(device, as_json, progress, quiet)
+    if "prompt" in changes:
+        take = replace(take, prompt=None)
+    make_takes(model, changed, 1, destination, run, [], original=take)
 
 
-def _find(sidecar: Path, entry: dict[str, Any], option: str) -> Path:
-    """A file that a sidecar names, relative to its folder; the demo model wherever it is."""
+def _find(sidecar: Path, file: FileReference, option: str) -> Path:
+    """The file that a sidecar refers to; for the demo model, wherever it is installed."""
     for folder in (sidecar.parent, Path(os.path.realpath(sidecar)).parent):
-        if os.path.exists(path := folder / entry["path"]):
+        if os.path.exists(path := folder / file.path):
             return path
-    path = sidecar.parent / entry["path"]
+    path = sidecar.parent / file.path
     if path.name == demo_model().name:
         return demo_model()
     raise FileNotFoundError(
-        f"{path} is not there any more; give it with {option} (its SHA-256 is {entry['sha256']})"
+        f"{path} is not there any more; give it with {option} (its SHA-256 is {file.sha256})"
     )

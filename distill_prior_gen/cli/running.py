@@ -7,7 +7,7 @@ import mimetypes
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import click
 
 from distill_prior_gen.atomic import check_writable
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig
+from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig, Progress
 from distill_prior_gen.export.naming import existing
+from distill_prior_gen.export.sidecar import Sidecar
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 
 OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
@@ -24,34 +25,36 @@ OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
 
 
 @dataclass(frozen=True)
-class Output:
-    """Where takes go.
+class Destination:
+    """Where takes are written to.
 
     Attributes:
-        given: a file, or a folder for files named after model and seed.
-        export: how they are written.
+        text: what was given as ``--output``: a file, or a folder for files named after model and
+            seed.
+        export: format, sample rate and bit depth.
         overwrite: whether existing files may be replaced.
     """
 
-    given: str
+    text: str
     export: ExportConfig
     overwrite: bool
 
     @property
     def path(self) -> Path:
-        return Path(self.given)
+        """The file or folder."""
+        return Path(self.text)
 
     @staticmethod
-    def is_file(given: str) -> bool:
-        """Whether this names a file: something with the suffix of a file, and no folder."""
-        suffix = os.path.splitext(given)[1].lower()
-        if given.endswith(("/", os.sep)) or os.path.isdir(given) or not suffix:
+    def is_file(text: str) -> bool:
+        """Whether a text names a file: it has the suffix of a file and is not a folder."""
+        suffix = os.path.splitext(text)[1].lower()
+        if text.endswith(("/", os.sep)) or os.path.isdir(text) or not suffix:
             return False
         known = suffix[1:] in FORMATS or suffix in OTHER_FORMATS
         return known or mimetypes.MimeTypes().guess_type(f"name{suffix}")[0] is not None
 
     def files(self, count: int) -> list[Path] | None:
-        """The files for `count` takes, if files were named; checks that they can be written.
+        """The files for `count` takes, or None for a folder; checks that they can be written.
 
         Raises:
             FileExistsError: if one exists and may not be replaced.
@@ -59,7 +62,7 @@ class Output:
         """
         from distill_prior_gen.export.files import check_free
 
-        if not self.is_file(self.given):
+        if not self.is_file(self.text):
             if os.path.lexists(self.path) and not self.path.is_dir():
                 raise NotADirectoryError(f"{self.path} is a file, not a folder for takes")
             try:
@@ -79,13 +82,54 @@ class Output:
         return paths
 
 
-def chosen_format(output: str, chosen: str | None, default: str) -> str:
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of commands that make takes.
+
+    Attributes:
+        device: where networks run.
+        as_json: whether takes are described in JSON rather than named.
+        progress: whether progress is shown; None shows it in a terminal.
+        quiet: whether nothing but errors and results is printed.
+    """
+
+    device: str
+    as_json: bool
+    progress: bool | None
+    quiet: bool
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a progress bar is shown."""
+        return not self.quiet and (sys.stderr.isatty() if self.progress is None else self.progress)
+
+
+@dataclass(frozen=True)
+class WrittenTake:
+    """A take that was written to a file.
+
+    Attributes:
+        path: the audio file.
+        sidecar: its description.
+        timings: seconds for each stage, loading included.
+    """
+
+    path: Path
+    sidecar: Sidecar
+    timings: dict[str, float]
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return {"path": str(self.path), **asdict(self.sidecar), "timings": self.timings}
+
+
+def resolve_format(output: str, chosen: str | None, default: str) -> str:
     """The format that the suffix of the output and ``--format`` agree on.
 
     Raises:
         ValueError: if they do not.
     """
-    if not Output.is_file(output):
+    if not Destination.is_file(output):
         return chosen or default
     suffix = os.path.splitext(output)[1]
     form = suffix[1:].lower()
@@ -99,7 +143,7 @@ def chosen_format(output: str, chosen: str | None, default: str) -> str:
     return form
 
 
-def configured(settings: dict[str, Any]) -> GenerationConfig:
+def create_config(settings: dict[str, Any]) -> GenerationConfig:
     """The settings of a take.
 
     Raises:
@@ -113,8 +157,12 @@ def configured(settings: dict[str, Any]) -> GenerationConfig:
         raise
 
 
-def check_names(config: GenerationConfig) -> None:
-    """That there are such a sampler and vocoder."""
+def check_registered(config: GenerationConfig) -> None:
+    """Check that the sampler and the vocoder exist.
+
+    Raises:
+        click.UsageError: if one does not.
+    """
     try:
         get_registered("sampler", config.sampler, samplers())
         get_registered("vocoder", config.vocoder, vocoders())
@@ -126,81 +174,105 @@ def make_takes(
     model: Path,
     config: GenerationConfig,
     count: int,
-    output: Output,
-    device: str,
-    as_json: bool,
-    progress: bool | None,
-    quiet: bool,
+    destination: Destination,
+    options: RunOptions,
     notes: list[str],
-    tags: dict[str, str] | None = None,
-    expected: dict[str, str] | None = None,
+    original: Sidecar | None = None,
 ) -> None:
-    """Make takes, write them, and print their paths or a description.
+    """Make takes, write them, and print their paths or descriptions.
 
     Args:
-        notes: what to say on standard error in the end, unless `quiet`.
-        tags: of the files.
-        expected: SHA-256 that the files ``model`` and ``prompt`` should have.
+        model: the model file.
+        config: settings of the takes.
+        count: number of takes.
+        destination: where they are written to.
+        options: how to work and what to print.
+        notes: lines for standard error, printed at the end.
+        original: sidecar of the take that is made again, whose tags are kept; its files are
+            expected to be the same.
     """
-    paths = output.files(count)
-    show = not quiet and (sys.stderr.isatty() if progress is None else progress)
+    paths = destination.files(count)
     start = time.perf_counter()
-    takes: list[dict[str, Any]] = []
+    takes: list[WrittenTake] = []
+    tags = original.tags if original else None
     try:
-        with progress_bar(show) as report:
-            report(0.0, "Loading the model...")
-            from distill_prior_gen.export.files import write_named_take, write_take
-            from distill_prior_gen.generation import generate_takes
-            from distill_prior_gen.model import load_model
-
-            loaded = load_model(model, device)
-            load_time = time.perf_counter() - start
-            for index, result in enumerate(generate_takes(loaded, config, count, report)):
-                folder = paths[index].parent if paths else output.path
-                folder.mkdir(parents=True, exist_ok=True)
-                if paths:
-                    path = paths[index]
-                    written = write_take(
-                        result, loaded.identity, path, output.export, tags, output.overwrite
-                    )
-                else:
-                    path, written = write_named_take(
-                        result, loaded.identity, folder, output.export, tags
-                    )
-                timings = {"load": load_time, **result.timings}
-                timings = {stage: round(seconds, 3) for stage, seconds in timings.items()}
-                takes.append({"path": str(path), **written, "timings": timings})
+        with progress_bar(options.shows_progress) as report:
+            _generate(model, config, count, destination, paths, options.device, tags, report, takes)
     finally:  # also what was finished before an error or an interruption
-        elapsed = time.perf_counter() - start
-        _print_takes(takes, as_json, count)
-        if not quiet:
-            for note in notes + _notes(takes, expected or {}, elapsed if show else None):
-                click.echo(note, err=True)
+        _print_takes(takes, options.as_json, count)
+        notes = [*notes, *_clipping_notes(takes), *_replaced_files(takes, original)]
+        if takes and options.shows_progress:
+            notes.append(_speed(takes, time.perf_counter() - start))
+        for note in () if options.quiet else notes:
+            click.echo(note, err=True)
 
 
-def _print_takes(takes: list[dict[str, Any]], as_json: bool, count: int) -> None:
+def _generate(
+    model: Path,
+    config: GenerationConfig,
+    count: int,
+    destination: Destination,
+    paths: list[Path] | None,
+    device: str,
+    tags: dict[str, str] | None,
+    report: Progress,
+    takes: list[WrittenTake],
+) -> None:
+    """Make takes and append each to `takes` when it is written."""
+    start = time.perf_counter()
+    report(0.0, "Loading the model...")
+    from distill_prior_gen.export.files import write_named_take, write_take
+    from distill_prior_gen.generation import generate_takes
+    from distill_prior_gen.model import load_model
+
+    loaded = load_model(model, device)
+    load_time = time.perf_counter() - start
+    export, overwrite = destination.export, destination.overwrite
+    for index, result in enumerate(generate_takes(loaded, config, count, report)):
+        folder = paths[index].parent if paths else destination.path
+        folder.mkdir(parents=True, exist_ok=True)
+        if paths:
+            path = paths[index]
+            sidecar = write_take(result, loaded.identity, path, export, tags, overwrite)
+        else:
+            path, sidecar = write_named_take(result, loaded.identity, folder, export, tags)
+        timings = {"load": load_time, **result.timings}
+        timings = {stage: round(seconds, 3) for stage, seconds in timings.items()}
+        takes.append(WrittenTake(path, sidecar, timings))
+
+
+def _print_takes(takes: list[WrittenTake], as_json: bool, count: int) -> None:
     """Print the paths of takes, or their descriptions."""
     if as_json and takes:
-        click.echo(json.dumps(takes[0] if count == 1 else takes, indent=2))
+        described = [take.to_json() for take in takes]
+        click.echo(json.dumps(described[0] if count == 1 else described, indent=2))
     elif not as_json:
         for take in takes:
-            click.echo(take["path"])
+            click.echo(str(take.path))
 
 
-def _notes(
-    takes: list[dict[str, Any]], expected: dict[str, str], elapsed: float | None
-) -> list[str]:
-    """What there is to say of takes; with the seconds that have `elapsed`, how fast it went."""
-    notes = [
-        f"{take['path']} was scaled by {take['gain']:.2f} so that it does not clip"
+def _clipping_notes(takes: list[WrittenTake]) -> list[str]:
+    return [
+        f"{take.path} was scaled by {take.sidecar.gain:.2f} so that it does not clip"
         for take in takes
-        if take["gain"] < 1
+        if take.sidecar.gain < 1
     ]
-    for kind, sha256 in expected.items() if takes else ():
-        if (file := takes[0].get(kind)) and file["sha256"] != sha256:
-            notes.append(f"Warning: {file['file']} is not the {kind} that the take was made with")
-    if takes and elapsed is not None:
-        seeds = ", ".join(str(take["seed"]) for take in takes)
-        seconds = sum(take["duration_s"] for take in takes)
-        notes.append(f"seed {seeds}; {seconds:g} s in {elapsed:.1f} s")
-    return notes
+
+
+def _replaced_files(takes: list[WrittenTake], original: Sidecar | None) -> list[str]:
+    """Warnings where a take was not made with the files of the original."""
+    if not takes or not original:
+        return []
+    new = takes[0].sidecar
+    pairs = {"model": (new.model, original.model), "prompt": (new.prompt, original.prompt)}
+    return [
+        f"Warning: {file.file} is not the {kind} that the take was made with"
+        for kind, (file, expected) in pairs.items()
+        if file and expected and file.sha256 != expected.sha256
+    ]
+
+
+def _speed(takes: list[WrittenTake], elapsed: float) -> str:
+    seeds = ", ".join(str(take.sidecar.seed) for take in takes)
+    seconds = sum(take.sidecar.duration_s for take in takes)
+    return f"seed {seeds}; {seconds:g} s in {elapsed:.1f} s"

@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.running import Output, check_names, chosen_format, configured, make_takes
+from distill_prior_gen.cli.running import (
+    Destination,
+    RunOptions,
+    check_registered,
+    create_config,
+    make_takes,
+    resolve_format,
+)
 from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.demo import demo_model
 
@@ -53,12 +60,13 @@ def sample(
     again: 'distill-prior replay NAME.wav.json'. Without --seed, a new one is drawn.
     """
     try:
-        config = configured(options.given(settings))
-        chosen = chosen_format(output, format_, ExportConfig.format)
+        config = create_config(options.explicit_settings(settings))
+        chosen = resolve_format(output, format_, ExportConfig.format)
         export = ExportConfig(chosen, sample_rate, bit_depth)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    check_names(config)
+    check_registered(config)
     notes = [] if model else ["No MODEL was given: this is the demo model"]
-    to = Output(output, export, force)
-    make_takes(model or demo_model(), config, count, to, device, as_json, progress, quiet, notes)
+    destination = Destination(output, export, force)
+    run = RunOptions(device, as_json, progress, quiet)
+    make_takes(model or demo_model(), config, count, destination, run, notes)

@@ -1,15 +1,13 @@
-"""Writing takes: audio files with tags, and the sidecar that says how to make them again."""
+"""Writing takes: audio files with tags, and their sidecars."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -18,7 +16,13 @@ import soxr
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.export.naming import existing, free_path, prompt_path, sidecar_path
-from distill_prior_gen.export.sidecar import is_sidecar, relative_path
+from distill_prior_gen.export.sidecar import (
+    FileReference,
+    ModelReference,
+    Sidecar,
+    is_sidecar,
+    relative_path,
+)
 from distill_prior_gen.export.tags import id3
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
@@ -36,8 +40,8 @@ LOSSY = {
     },
 }
 
-BLOCK = 65_536
-"""Frames written at once; libsndfile's Vorbis encoder overflows its stack on much longer ones."""
+BLOCK_SIZE = 65_536
+"""Frames written at once; libsndfile's Vorbis encoder overflows its stack on much longer blocks."""
 
 
 def write_take(
@@ -47,22 +51,22 @@ def write_take(
     export: ExportConfig,
     tags: dict[str, str] | None = None,
     overwrite: bool = False,
-) -> dict[str, Any]:
+) -> Sidecar:
     """Write a take and its sidecar ``take.wav.json``, each whole or not at all.
 
-    A copy of the prompt is kept in the folder ``prompts`` beside the take, once for all takes
+    A copy of the prompt is kept in the folder ``prompts`` next to the take, once for all takes
     with the same prompt.
 
     Args:
         result: the take.
-        model: that it was made with.
-        path: of the audio file.
-        export: how to write it.
-        tags: ``title``, ``artist``, ``album`` and so on, over the default ones.
+        model: the model that it was made with.
+        path: the audio file.
+        export: format, sample rate and bit depth of the file.
+        tags: ``title``, ``artist``, ``album`` and so on, which replace the default ones.
         overwrite: whether existing files may be replaced.
 
     Returns:
-        What the sidecar says.
+        The sidecar.
 
     Raises:
         FileExistsError: if one of the two files exists and `overwrite` is False, or if a file
@@ -71,7 +75,6 @@ def write_take(
         ValueError: if the format cannot hold the sample rate.
     """
     check_free(path, overwrite)
-    beside = sidecar_path(path)
     sample_rate = export.sample_rate or result.sample_rate
     if export.format == "mp3" and sample_rate not in MP3_SAMPLE_RATES:
         raise ValueError(
@@ -79,43 +82,38 @@ def write_take(
         )
     bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
     audio, gain = _resampled(result, sample_rate)
-    encoding = LOSSY.get(export.format) or {"subtype": SUBTYPES[bit_depth]}
-    software = f"distill-prior-gen {__version__}"
-    given = tags or {}
-    all_tags = {
-        "title": f"{model.name} {result.seed}",
-        "artist": "Distill",
-        "software": software,
-        "comment": f"seed {result.seed}, model {model.name} {model.model_id}".strip(),
-        **given,
-    }
-    sidecar = {
-        "version": __version__,
-        "model": {
-            "name": model.name,
-            "id": model.model_id,
-            "file": model.path.name,
-            "path": relative_path(path.parent, model.path),
-            "sha256": model.sha256,
-        },
-        "prompt": _kept_prompt(path, result.prompt) if result.prompt else None,
-        "seed": result.seed,
-        "config": asdict(result.config),
-        "format": export.format,
-        "bit_depth": bit_depth,
-        "sample_rate": sample_rate,
-        "duration_s": result.duration,
-        "gain": result.gain * gain,
-        "tags": given,
-    }
-    text = json.dumps(sidecar, indent=2) + "\n"
-    encoded = _encoded(audio, sample_rate, export.format, encoding, all_tags)
+    sidecar = Sidecar(
+        version=__version__,
+        model=ModelReference(
+            name=model.name,
+            id=model.model_id,
+            file=model.path.name,
+            path=relative_path(path.parent, model.path),
+            sha256=model.sha256,
+        ),
+        prompt=_keep_prompt(path, result.prompt) if result.prompt else None,
+        seed=result.seed,
+        config=asdict(result.config),
+        format=export.format,
+        bit_depth=bit_depth,
+        sample_rate=sample_rate,
+        duration_s=result.duration,
+        gain=result.gain * gain,
+        tags=tags or {},
+    )
+    _write_pair(path, _encode(audio, sidecar), sidecar.to_json().encode(), overwrite)
+    return sidecar
+
+
+def _write_pair(path: Path, audio: bytes, sidecar: bytes, overwrite: bool) -> None:
+    """Write an audio file and its sidecar so that at any time one is not newer than the other.
+
+    A sound that exists is replaced before its sidecar. Otherwise the sidecar is written first, so
+    that no take is ever without one.
+    """
+    contents = [(sidecar_path(path), sidecar), (path, audio)]
     if os.path.exists(path):
-        # The sound is replaced first, so that no sidecar is newer than its sound.
-        contents = [(path, encoded), (beside, text.encode())]
-    else:
-        # The sidecar takes its name first, so that no take is ever without one.
-        contents = [(beside, text.encode()), (path, encoded)]
+        contents.reverse()
     (first, first_content), (second, second_content) = contents
     claimed = False
     try:
@@ -128,7 +126,6 @@ def write_take(
         if claimed:
             first.unlink(missing_ok=True)
         raise
-    return sidecar
 
 
 def write_named_take(
@@ -137,11 +134,11 @@ def write_named_take(
     folder: Path,
     export: ExportConfig,
     tags: dict[str, str] | None = None,
-) -> tuple[Path, dict[str, Any]]:
+) -> tuple[Path, Sidecar]:
     """Write a take to a folder, under a name that no other run takes at the same moment.
 
     Returns:
-        The path of the audio file, and what the sidecar says.
+        The path of the audio file, and the sidecar.
     """
     while True:
         path = free_path(folder, model.name, result.seed, export)
@@ -168,8 +165,8 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
 
 
-def _kept_prompt(path: Path, prompt: Prompt) -> dict[str, str]:
-    """Copy the prompt of the take in `path` to the folder of prompts beside it."""
+def _keep_prompt(path: Path, prompt: Prompt) -> FileReference:
+    """Copy the prompt of the take in `path` to the folder of prompts next to it."""
     kept = prompt_path(path, prompt.path, prompt.sha256)
     if not (kept.is_file() and _sha256(kept) == prompt.sha256):
         if os.path.lexists(kept.parent) and not kept.parent.is_dir():
@@ -181,11 +178,7 @@ def _kept_prompt(path: Path, prompt: Prompt) -> dict[str, str]:
             shutil.copyfile(prompt.path, partial)
             if _sha256(partial) != prompt.sha256:
                 raise OSError(f"{prompt.path} changed meanwhile; make the take again")
-    return {
-        "file": prompt.path.name,
-        "path": relative_path(path.parent, kept),
-        "sha256": prompt.sha256,
-    }
+    return FileReference(prompt.path.name, relative_path(path.parent, kept), prompt.sha256)
 
 
 def _sha256(path: Path) -> str:
@@ -193,32 +186,37 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _encoded(
-    audio: np.ndarray,
-    sample_rate: int,
-    form: str,
-    encoding: dict[str, Any],
-    tags: dict[str, str],
-) -> bytes:
-    """The contents of an audio file.
+def _encode(audio: np.ndarray, sidecar: Sidecar) -> bytes:
+    """The contents of the audio file that a sidecar describes.
 
     It is encoded in memory, since libsndfile does not say why a file could not be written.
     """
+    form, model = sidecar.format, sidecar.model
+    tags = {
+        "title": f"{model.name} {sidecar.seed}",
+        "artist": "Distill",
+        "software": f"distill-prior-gen {sidecar.version}",
+        "comment": f"seed {sidecar.seed}, model {model.name} {model.id}".strip(),
+        **sidecar.tags,
+    }
     tags = {
         name: value.encode("utf-8", "replace").decode().replace("\0", " ")
         for name, value in tags.items()
     }
+    encoding = LOSSY.get(form) or {"subtype": SUBTYPES[sidecar.bit_depth]}
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", sample_rate, 1, format=form.upper(), **encoding) as file:
+    with soundfile.SoundFile(
+        buffer, "w", sidecar.sample_rate, 1, format=form.upper(), **encoding
+    ) as file:
         for name, value in tags.items() if form != "mp3" else ():
             setattr(file, name, value)
-        for start in range(0, len(audio), BLOCK):
-            file.write(audio[start : start + BLOCK])
+        for start in range(0, len(audio), BLOCK_SIZE):
+            file.write(audio[start : start + BLOCK_SIZE])
     return (id3(tags) if form == "mp3" else b"") + buffer.getvalue()
 
 
 def _resampled(result: GenerationResult, sample_rate: int) -> tuple[np.ndarray, float]:
-    """Samples at another rate, and what they were multiplied with to stay within -1 and 1."""
+    """Samples at another rate, and the factor that keeps them within -1 and 1."""
     audio, rate = result.audio, result.sample_rate
     if sample_rate == rate:
         return audio, 1.0

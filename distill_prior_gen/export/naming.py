@@ -9,21 +9,21 @@ from pathlib import Path
 
 from distill_prior_gen.config import ExportConfig
 
-LONGEST = 255
-"""Bytes in the longest name that common file systems have."""
+MAX_NAME_BYTES = 255
+"""Length of the longest name that common file systems allow."""
 
 
 def sidecar_path(path: Path) -> Path:
-    """Where the description of the take in `path` is kept: ``take.wav.json`` for ``take.wav``."""
+    """The sidecar of the take in `path`: ``take.wav.json`` for ``take.wav``."""
     name = f"{path.name}.json"
-    if len(os.fsencode(name)) > LONGEST:
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
         digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]
         name = f"{_cut(path.stem, 200)}-{digest}{path.suffix}.json"
     return path.with_name(name)
 
 
 def prompt_path(path: Path, prompt: Path, sha256: str) -> Path:
-    """Where the prompt of the take in `path` is kept, once for all takes with this prompt."""
+    """The copy of the prompt of the take in `path`, one for all takes with this prompt."""
     ending = f"-{sha256[:16]}"
     stem = _cut(prompt.stem.removesuffix(ending), 150)
     return path.parent / "prompts" / f"{stem}{ending}{_cut(prompt.suffix, 16)}"
@@ -35,7 +35,7 @@ def existing(path: Path) -> Path | None:
 
 
 def free_path(folder: Path, model_name: str, seed: int, export: ExportConfig) -> Path:
-    """A path in `folder` that overwrites nothing, named after the model and the seed."""
+    """A path in `folder` that does not exist yet, named after the model and the seed."""
     stem = f"{_name(model_name) or 'take'}-{seed}"
     path, number = folder / f"{stem}.{export.format}", 2
     while existing(path):
@@ -44,7 +44,7 @@ def free_path(folder: Path, model_name: str, seed: int, export: ExportConfig) ->
 
 
 def _name(text: str) -> str:
-    """Letters, marks and digits of any script, with "_" for everything between them."""
+    """A text with letters, marks and digits of any script, and "_" for everything else."""
     text = "".join(
         character
         if character.isalnum() or character in "-_" or unicodedata.category(character)[0] == "M"
@@ -55,5 +55,5 @@ def _name(text: str) -> str:
 
 
 def _cut(text: str, length: int) -> str:
-    """The beginning of a text that takes up at most so many bytes in a file name."""
+    """The beginning of a text, of at most `length` bytes in a file name."""
     return os.fsencode(text)[:length].decode("utf-8", "ignore")

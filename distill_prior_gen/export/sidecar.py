@@ -1,59 +1,120 @@
-"""Sidecars: descriptions of takes, from which they are made again."""
+"""Sidecars: JSON files that describe takes, from which they are made again."""
 
 from __future__ import annotations
 
 import json
 import os
 import stat
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-TEXT, TABLE, OPTIONAL_NUMBER = str, dict, (int, type(None))
-PARTS: dict[str, list[tuple[str, Any]]] = {
-    "": [
-        ("model", TABLE),
-        ("config", TABLE),
-        ("tags", TABLE),
-        ("format", TEXT),
-        ("sample_rate", int),
-        ("bit_depth", OPTIONAL_NUMBER),
-    ],
-    "model": [("path", TEXT), ("sha256", TEXT)],
-    "prompt": [("path", TEXT), ("sha256", TEXT)],
-}
-"""What a sidecar has to have, and of what type."""
+from types import UnionType
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "license", "software")
 """Tags that a take may have."""
 
-LARGEST = 1 << 16
-"""Bytes in the largest sidecar that is read."""
+MAX_BYTES = 1 << 16
+"""Size of the largest sidecar that is read."""
+
+T = TypeVar("T")
 
 
-def read_sidecar(path: Path) -> dict[str, Any]:
-    """What a sidecar says.
+@dataclass(frozen=True)
+class FileReference:
+    """A file that a take was made with.
+
+    Attributes:
+        file: name of the file.
+        path: path relative to the folder of the sidecar.
+        sha256: SHA-256 of the file, in hexadecimal.
+    """
+
+    file: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelReference(FileReference):
+    """The model that a take was made with.
+
+    Attributes:
+        name: name of the model.
+        id: identifier that the Distill app gave it, or "".
+    """
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """Description of a take. Its fields are the keys of the JSON file.
+
+    Attributes:
+        version: version of this package.
+        model: the model.
+        prompt: copy of the recording that the take starts from, or None.
+        seed: seed of the take.
+        config: fields of its `GenerationConfig`.
+        format: audio file format.
+        bit_depth: bits per sample, or None for lossy formats.
+        sample_rate: sample rate of the file in Hz.
+        duration_s: length in seconds.
+        gain: factor that keeps the waveform within -1 and 1.
+        tags: tags that were given for the file.
+    """
+
+    version: str
+    model: ModelReference
+    prompt: FileReference | None
+    seed: int
+    config: dict[str, Any]
+    format: str
+    bit_depth: int | None
+    sample_rate: int
+    duration_s: float
+    gain: float
+    tags: dict[str, str]
+
+    def to_json(self) -> str:
+        """The text of the sidecar."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Sidecar:
+        """The sidecar with a text.
+
+        Raises:
+            ValueError, KeyError, TypeError or RecursionError: if it is not that of a sidecar.
+        """
+        table = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
+        model, prompt = table["model"], table["prompt"]
+        table["model"] = _build(ModelReference, model)
+        table["prompt"] = None if prompt is None else _build(FileReference, prompt)
+        sidecar = _build(cls, table)
+        if sidecar.config.get("prompt") and not sidecar.prompt:
+            raise ValueError("prompt is missing")
+        if not all(name in TAGS and isinstance(tag, str) for name, tag in sidecar.tags.items()):
+            raise ValueError("tags must be text")
+        return sidecar
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read a sidecar.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no sidecar.
+        ValueError: if it is not a sidecar.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise ValueError
+            raise ValueError("not a file")
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise ValueError
-        take = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
-        for part, keys in PARTS.items():
-            entry = take[part] if part else take
-            if entry is not None and not all(isinstance(entry[key], kind) for key, kind in keys):
-                raise TypeError
-        if take["config"].get("prompt") and not take["prompt"]:
-            raise TypeError
-        if not all(name in TAGS and isinstance(tag, str) for name, tag in take["tags"].items()):
-            raise TypeError
-        return take
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ValueError("too large")
+        return Sidecar.from_json(data)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} does not describe a take; give the .json beside an audio file that "
@@ -71,9 +132,9 @@ def is_sidecar(path: Path) -> bool:
 
 
 def relative_path(folder: Path, file: Path) -> str:
-    """The path of a file relative to a folder, or its whole path where there is none.
+    """The path of a file relative to a folder, or its absolute path if there is no relative one.
 
-    Links to folders are resolved, since ".." leads out of the folder that a link leads to.
+    Links to folders are resolved, since ".." leads out of the folder that a link points to.
     """
     file = Path(os.path.realpath(file.parent), file.name)
     try:
@@ -82,12 +143,25 @@ def relative_path(folder: Path, file: Path) -> str:
         return str(file)
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build(kind: type[T], table: Any) -> T:
+    """A dataclass whose fields are keys of a table and have the annotated types."""
+    values = {}
+    for name, annotation in get_type_hints(kind).items():
+        origin = get_origin(annotation)
+        expected = annotation if origin in (None, UnionType) else origin
+        value = table[name]
+        if not isinstance(value, (int, float) if expected is float else expected):
+            raise TypeError(f"{name} must not be {type(value).__name__}")
+        values[name] = value
+    return kind(**values)
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name occurs twice")
     return table
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not a number")
