@@ -1,0 +1,168 @@
+"""Write the generated parts of the documentation.
+
+python docs/update.py            writes the parts that are outdated
+python docs/update.py --check    names them instead, and exits with 1 if there are any
+
+The generated parts are
+
+- the help texts of the commands,
+- the output of the commands in ``console`` blocks,
+- the column "range" in tables of options, and
+- the tables between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+
+Measurements are not among them: figures.py, coherence.py, busy.py and
+``distill-prior benchmark`` make those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from click.testing import CliRunner
+
+from distill_prior_gen import PriorSettings, VQVAESettings
+from distill_prior_gen.cli import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+MODELS = ROOT.parent / "shared" / "fixtures"
+"""Folder with the models that commands are shown with, where there is one."""
+
+HELP = re.compile(r"(?<=^```text\n)Usage: distill-prior ([\w-]+).*?(?=^```$)", re.M | re.S)
+CONSOLE = re.compile(r"(?<=^```console\n)\$ distill-prior (.*?)\n(.*?)(?=^```$)", re.M | re.S)
+RANGE = re.compile(r"^\| `(--[\w-]+)` \| [\d.]+\u2013[\d.]+ \([\d.]+\)", re.M)
+TABLE = re.compile(r"^<!-- generated: ([\w-]+) -->\n.*?^<!-- end -->$", re.M | re.S)
+TIMING = re.compile(r'"(load|sample|decode|invert)": [0-9.e-]+')
+
+
+def with_help(text: str) -> str:
+    """A page with the help texts of its commands, for a terminal of 90 columns."""
+    return HELP.sub(lambda shown: _printed([shown[1], "--help"], terminal_width=90), text)
+
+
+def with_output(text: str, models: Path = MODELS) -> str:
+    """A page with what its commands print, apart from timings.
+
+    The output of commands whose models are not in the folder `models` stays as it is.
+    """
+
+    def updated(shown: re.Match[str]) -> str:
+        arguments = shlex.split(shown[1])
+        files = [models / word for word in arguments if word.endswith(".distill")]
+        if not all(file.exists() for file in files):
+            return shown[0]
+        with _folder_with_links(files):
+            printed = _printed(arguments)
+        if TIMING.sub(r"\1", printed) == TIMING.sub(r"\1", shown[2]):
+            return shown[0]
+        return f"$ distill-prior {shown[1]}\n{printed}"
+
+    return CONSOLE.sub(updated, text)
+
+
+def _printed(arguments: list[str], **extra: Any) -> str:
+    result = CliRunner().invoke(cli, arguments, prog_name="distill-prior", **extra)
+    if result.exit_code:
+        raise RuntimeError(f"distill-prior {shlex.join(arguments)}: {result.stderr}")
+    return result.stdout
+
+
+@contextlib.contextmanager
+def _folder_with_links(files: list[Path]) -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as folder:
+        for file in files:
+            (Path(folder) / file.name).symlink_to(file.resolve())
+        with contextlib.chdir(folder):
+            yield
+
+
+def with_ranges(text: str) -> str:
+    """A page whose tables of options have the ranges and defaults of ``distill-prior sample``."""
+    options = {name: option for option in cli.commands["sample"].params for name in option.opts}
+    return RANGE.sub(lambda shown: f"| `{shown[1]}` | {_range(options[shown[1]])}", text)
+
+
+def _range(option: click.Parameter) -> str:
+    assert isinstance(option.type, click.FloatRange | click.IntRange)
+    low, high, default = option.type.min, option.type.max, option.default
+    decimals = max(_decimals(low), _decimals(high))
+    limits = f"{low:.{decimals}f}\u2013{high:.{decimals}f}"
+    return f"{limits} ({default:.{max(decimals, _decimals(default))}f})"
+
+
+def _decimals(number: Any) -> int:
+    return len(f"{number:g}".partition(".")[2])
+
+
+def training_defaults() -> str:
+    """The settings of a training that depend on the number of recordings."""
+    first = VQVAESettings.for_files(1)
+    few = max(files for files in range(1, 501) if VQVAESettings.for_files(files) == first)
+    vqvaes = [VQVAESettings.for_files(files) for files in (few, few + 1)]
+    priors = [PriorSettings.for_files(files) for files in (few, few + 1)]
+    rows = [
+        ("codes x levels", [f"{vqvae.codebook_size} x {vqvae.levels}" for vqvae in vqvaes]),
+        ("VQ-VAE", [f"{vqvae.epochs} epochs" for vqvae in vqvaes]),
+        ("prior", [_size(prior) for prior in priors]),
+        ("prior, epochs at most", [f"{prior.epochs}" for prior in priors]),
+    ]
+    lines = [f"| default | up to {few} recordings | more |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows)])
+
+
+def _size(prior: PriorSettings) -> str:
+    return f"{prior.hidden_size} hidden x {prior.layers} layers, {prior.heads} heads"
+
+
+TABLES = {"training-defaults": training_defaults}
+"""What ``<!-- generated: NAME -->`` may name."""
+
+
+def with_tables(text: str) -> str:
+    """A page with its generated tables."""
+    return TABLE.sub(
+        lambda shown: f"<!-- generated: {shown[1]} -->\n\n{TABLES[shown[1]]()}\n\n<!-- end -->",
+        text,
+    )
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    "help texts": with_help,
+    "output of commands": with_output,
+    "ranges of options": with_ranges,
+    "tables": with_tables,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
+    parser.add_argument("--check", action="store_true", help="name what is outdated, write nothing")
+    check = parser.parse_args(arguments).check
+    if not MODELS.is_dir():
+        print(f"{MODELS} is not there: the output of its models is not updated", file=sys.stderr)
+    outdated = False
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, update in PARTS.items():
+            updated = update(text)
+            if updated != text:
+                outdated = True
+                print(f"{page.relative_to(ROOT)}: {'outdated' if check else 'updated'} {name}")
+            text = updated
+        if not check:
+            page.write_text(text, encoding="utf-8", newline="\n")
+    return int(check and outdated)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
