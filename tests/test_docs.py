@@ -68,13 +68,13 @@ def test_every_command_has_a_section_with_its_help(command):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_docs_are_valid(page):
-    for line in re.findall(r"(?:\$|&&) distill-prior (.*)", page.read_text()):
+    for line in re.findall(r"(?:\$|&&) distill-prior (.*)", page.read_text(encoding="utf-8")):
         name, *arguments = shlex.split(line)
         cli.commands[name].make_context(name, arguments)
 
@@ -90,6 +90,7 @@ def in_a_folder_with_the_models(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_python_examples_run(page, in_a_folder_with_the_models):
-    examples = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert examples
     exec(compile("\n".join(examples), page, "exec"), {})
