@@ -1,22 +1,31 @@
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+from hypothesis import settings
 
 # Two test processes with two spinning threads each would wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from distill_prior_gen import PriorModel, load_model
+from distill_prior_gen.cli import cli
 
-from .models import FIXTURES, write_model
+from .helpers.models import FIXTURES, write_model
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("no deadline")
+settings.load_profile("no deadline")
 
 
 def pytest_configure() -> None:
     # What a shell starts in the background ignores Ctrl-C, and what nohup starts ignores
     # SIGHUP. Some tests send them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +45,14 @@ def tabla() -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs ``distill-prior`` with arguments, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+    return invoke

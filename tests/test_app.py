@@ -24,7 +24,7 @@ from distill_prior_gen.ui.server import make_room
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
 
-from .models import write_model
+from .helpers.models import write_model
 from .test_ui import VALUES, make
 
 PATIENCE_S = 60

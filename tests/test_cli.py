@@ -16,17 +16,7 @@ from distill_prior_gen import GenerationConfig
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import GENERATION_LIMITS
 
-from .models import write_model
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments):
-        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-    return invoke
+from .helpers.models import write_model
 
 
 def files(folder: Path) -> list[str]:

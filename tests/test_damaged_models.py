@@ -16,7 +16,7 @@ from distill_prior_gen.checkpoint.description import describe_model
 from distill_prior_gen.cli import cli
 from distill_prior_gen.ui.library import find_models
 
-from .models import write_model
+from .helpers.models import write_model
 from .mutate_models import failures, mutate
 
 FILTER = "encoder.convs.0.weight"

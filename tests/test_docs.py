@@ -9,7 +9,7 @@ import pytest
 
 from distill_prior_gen.cli import cli
 
-from .models import FIXTURES
+from .helpers.models import FIXTURES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from distill_prior_gen import GenerationConfig, generate, generate_takes, load_model
 from distill_prior_gen.config import GENERATION_LIMITS, JOINS
 
-from .models import write_model
+from .helpers.models import write_model
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     duration=st.floats(1, 4),
     overlap=st.floats(0, 200),

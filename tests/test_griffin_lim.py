@@ -128,7 +128,7 @@ def spectrograms(draw):
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filterbank")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     spectrogram=spectrograms(),
     frames=st.integers(1, 12),

@@ -15,6 +15,8 @@ import torch
 from distill_prior_gen import GenerationConfig, generate, hookimpl, hookspecs, plugins
 from distill_prior_gen.ui.app import create_app
 
+from .helpers.plugins import registered
+
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
 CHECKOUT = str(Path(plugins.__file__).parents[1])
 HOOKS = [name for name in vars(hookspecs) if name.startswith("distill_register_")]
@@ -325,11 +327,8 @@ class Half:
 
 @pytest.fixture
 def half():
-    plugin = Half()
-    manager = plugins.registry().manager
-    manager.register(plugin, "half")
-    yield plugin
-    manager.unregister(plugin)
+    with registered(Half(), "half") as plugin:
+        yield plugin
 
 
 def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
@@ -339,7 +338,6 @@ def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
     assert plugins.vocoders()["torchaudio"].invert.__module__ == "distill_prior_gen.audio.vocoders"
     plugins.registry().manager.unregister(half)
     assert "nan" not in plugins.vocoders()
-    plugins.registry().manager.register(half, "half")
 
 
 @pytest.mark.parametrize(
@@ -386,12 +384,8 @@ def test_tabs_stand_where_they_were_registered_to(tmp_path):
         def distill_register_tabs(self, register):
             register("first", "First", lambda context: None, position=0)
 
-    plugin = First()
-    plugins.registry().manager.register(plugin, "first")
-    try:
+    with registered(First()):
         app = create_app(hookspecs.TabContext((tmp_path,), tmp_path))
-    finally:
-        plugins.registry().manager.unregister(plugin)
     (row,) = [block for block in app.blocks.values() if block.get_block_name() == "tabs"]
     assert [tab.label for tab in row.children] == ["First", "Prior"]
 
@@ -421,10 +415,8 @@ class Exits:
 
 @pytest.fixture
 def exits():
-    manager = plugins.registry().manager
-    manager.register(Exits(), "exits")
-    yield
-    manager.unregister(name="exits")
+    with registered(Exits()):
+        yield
 
 
 @pytest.mark.parametrize("kind", ["sampler", "vocoder"])

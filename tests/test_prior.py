@@ -5,7 +5,7 @@ from torch import nn
 from distill_prior_gen import load_model
 from distill_prior_gen.networks.cached_prior import CachedPrior
 
-from .models import write_model
+from .helpers.models import write_model
 
 SHAPES = {
     "small": {},

@@ -18,7 +18,7 @@ from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import change_figures
 from distill_prior_gen.plugins import vocoders
 
-from .models import SMALL, write_model
+from .helpers.models import SMALL, write_model
 
 ONE_FIXTURE = [HealthCheck.function_scoped_fixture]
 RATE, COLUMN = 8000, 16 * 64
@@ -75,7 +75,7 @@ def test_a_short_prompt_is_whole_and_begins_at_once(model, record):
     torch.testing.assert_close(take.mel[:, : 16 - skipped], mel)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=ONE_FIXTURE)
+@settings(max_examples=20, suppress_health_check=ONE_FIXTURE)
 @given(
     rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 96_000]),
     seconds=st.floats(0.001, 2),
@@ -131,7 +131,7 @@ def test_a_take_can_begin_with_the_recording_itself(model, record):
     assert take[place] == pytest.approx(fade * end[-overlap:] + (1 - fade) * plain[place], abs=1e-5)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=ONE_FIXTURE)
+@settings(max_examples=20, suppress_health_check=ONE_FIXTURE)
 @given(
     seed=st.integers(0, 2**32),
     length=st.integers(100, 9000),
@@ -223,7 +223,7 @@ def test_settings_that_make_no_sense_are_named(settings, message):
         GenerationConfig(**settings)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     duration=st.floats(1, 3),
     sampler=st.sampled_from(["continue", "independent"]),

@@ -7,25 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
 
 from distill_prior_gen import GenerationConfig
-from distill_prior_gen.cli import cli
 
-from .models import write_model
+from .helpers.models import write_model
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, model_path):
-    monkeypatch.chdir(tmp_path)
+def run(run, model_path):
     shutil.copy(model_path, "small.distill")
     time = np.arange(12_000) / 8000
     soundfile.write("sound.wav", 0.4 * np.sin(2 * np.pi * 300 * time), 8000)
-
-    def invoke(*arguments):
-        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-    return invoke
+    return run
 
 
 OPTIONS = {

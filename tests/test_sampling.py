@@ -9,18 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, filter_logits, load_model, sample_codes
-from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.sampling import autoregressive
 from distill_prior_gen.sampling.autoregressive import RobustDraw
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 
-from .models import write_model
-from .test_filters import kept_codes
-
-TINY = SpectrogramSettings(sample_rate=8000, n_fft=256, hop_length=64, n_mels=16)
-"""With chunks of 0.1 s one position a chunk, so that two levels are two tokens."""
+from .helpers.filters import kept_codes
+from .helpers.models import TINY, write_model
 
 SAMPLING = [(1.0, 0, 0.0), (0.6, 0, 0.0), (1.0, 3, 0.0), (1.3, 0, 0.7), (0.8, 5, 0.9)]
 
@@ -75,7 +71,7 @@ def test_first_token_is_uniform_where_the_file_lacks_the_use_of_codes(two_token_
     assert ((counts - draws / 8).square() / (draws / 8)).sum() < 7 + 5 * 14**0.5
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**63 - 1),
     chunks=st.integers(1, 9),

@@ -14,7 +14,7 @@ from distill_prior_gen.training.data import Dataset, read_dataset
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.split import hold_out
 
-from .models import SMALL
+from .helpers.models import SMALL
 
 
 def pluck(seed: int, seconds: float = 1.5, rate: int = 44_100) -> np.ndarray:
@@ -111,7 +111,7 @@ def test_a_single_click_everywhere_cannot_be_divided():
         hold_out([[Copy(Recording(str(index), click)) for index in range(5)]])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(40, 4000), min_size=5, max_size=40), st.data())
 def test_about_a_fifth_and_never_more_than_a_third_is_held_out(lengths, data):
     recordings = [Recording(f"{i}.wav", torch.ones(length)) for i, length in enumerate(lengths)]

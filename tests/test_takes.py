@@ -15,16 +15,16 @@ from distill_prior_gen import GenerationConfig, generate, generate_takes, load_m
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.hookspecs import hookimpl
 from distill_prior_gen.networks.cached_prior import CachedPrior
-from distill_prior_gen.plugins import registry
 from distill_prior_gen.sampling import autoregressive
-from distill_prior_gen.sampling.autoregressive import sample_autoregressive, wavefront_schedule
+from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
+from distill_prior_gen.sampling.schedule import wavefront_schedule
 
-from .models import write_model
-from .test_filters import kept_codes
-from .test_sampling import TINY
+from .helpers.filters import kept_codes
+from .helpers.models import TINY, write_model
+from .helpers.plugins import registered
 
 COLUMN = 16 * 64
 """Samples of a column of codes of the small model; four of them are a chunk, the last filled up."""
@@ -35,7 +35,7 @@ def columns(take, model):
     return take.codes.unflatten(1, model.grid)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32),
     held=st.integers(1, 16),
@@ -101,7 +101,7 @@ def test_takes_that_are_made_together_are_those_made_alone(model, loop):
         assert take.audio == pytest.approx(alone.audio, abs=1e-5)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
     held=st.integers(1, 2),
@@ -125,13 +125,10 @@ def test_chunks_that_follow_by_a_row_are_those_drawn_one_after_the_other(
         patch.setattr(autoregressive, "CACHE_BYTES", memory)
         at_once = list(generate_takes(model, config, takes))
         patch.undo()
-        registry().manager.register(plugin)
-        try:
+        with registered(plugin):
             patient = generate_takes(model, replace(config, sampler="patient"), takes)
             for one, other in zip(at_once, patient, strict=True):
                 assert one.codes.equal(other.codes)
-        finally:
-            registry().manager.unregister(plugin)
 
 
 @given(
@@ -191,7 +188,7 @@ def drawn_plainly(model, chunk, top_k, top_p):
     return tokens.view_as(chunk.fixed)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
     shares=st.lists(st.floats(0, 1), min_size=1, max_size=4),
@@ -290,16 +287,11 @@ def test_the_temperature_moves_evenly_over_the_take(model, continues):
                 seen[len(seen)] = chunk.temperature
             return torch.stack([chunk.fixed.clamp(min=0) for chunk in chunks])
 
-    manager = registry().manager
-    plugin = Thermometer()
-    manager.register(plugin)
-    try:
+    with registered(Thermometer()):
         config = GenerationConfig(
             sampler="thermometer", duration=3, temperature=(1.0, 0.5), temperature_end=1.5
         )
         chunks = len(generate(model, config).codes)
-    finally:
-        manager.unregister(plugin)
     expected = np.stack([np.linspace(1.0, 1.5, chunks), np.linspace(0.5, 1.5, chunks)], axis=1)
     assert np.array(list(seen.values())) == pytest.approx(expected)
 

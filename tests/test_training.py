@@ -36,7 +36,7 @@ from distill_prior_gen.training.prior import cross_entropy, memorizing
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.vqvae import codebook_health, reconstruction_error
 
-from .models import SMALL, write_model
+from .helpers.models import SMALL, write_model
 
 VQVAE = VQVAESettings(codebook_size=16, levels=2, codebook_dim=16, epochs=12, batch_size=4)
 PRIOR = PriorSettings(hidden_size=32, layers=2, heads=2, epochs=6, batch_size=4)

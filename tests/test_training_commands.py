@@ -17,7 +17,7 @@ from distill_prior_gen.training import interrupts, place
 from distill_prior_gen.training.interrupts import put_off
 from distill_prior_gen.training.place import check_space, claimed, save
 
-from .models import write_model
+from .helpers.models import write_model
 from .test_training import TINY_PRIOR, sound
 
 SMALL_RUN = ("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", *TINY_PRIOR)

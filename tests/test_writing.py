@@ -11,25 +11,13 @@ import sys
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner
 
 from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.cli import cli
 from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.export.files import write_take
 
 FAST = ["-d", "1", "--quality", "fast"]
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments):
-        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-    return invoke
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +201,7 @@ def test_titles_in_any_language_can_be_read(tmp_path, take, model, form, title):
 
 
 def test_names_keep_letters_of_any_script(run, tmp_path, model_path):
-    from .models import write_model
+    from .helpers.models import write_model
 
     write_model(tmp_path / "model.distill", name="夜の雨 / Été")
     result = run("sample", "model.distill", "-s", 1, *FAST)

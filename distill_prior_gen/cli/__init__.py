@@ -13,11 +13,10 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.cli.options import INTERRUPTED
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.plugins import commands
 from distill_prior_gen.version import __version__
-
-INTERRUPTED = 130
 
 
 class ReportingGroup(click.Group):

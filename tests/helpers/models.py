@@ -11,9 +11,13 @@ from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
-FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 
 SMALL = SpectrogramSettings(sample_rate=8000, n_fft=256, hop_length=64, n_mels=32)
+
+
+TINY = SpectrogramSettings(sample_rate=8000, n_fft=256, hop_length=64, n_mels=16)
+"""With chunks of 0.1 s one position a chunk, so that two levels are two tokens."""
 
 
 def write_model(
