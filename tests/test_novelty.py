@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import no_progress
+from distill_prior_gen.evaluation import novelty as novelty_module
 from distill_prior_gen.evaluation.novelty import Novelty, measure_novelty, nearest
-from distill_prior_gen.plugins import Sampler
-from distill_prior_gen.training import novelty as novelty_module
+from distill_prior_gen.sampling.chunks import Sampler
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.vqvae import encode

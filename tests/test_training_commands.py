@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.cli import cli
-from distill_prior_gen.training import interrupts, place
+from distill_prior_gen.training import interrupts, saving
 from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.place import check_space, claimed, save
+from distill_prior_gen.training.saving import check_space, claimed, save
 
 from .models import write_model
 from .test_training import TINY_PRIOR, sound
@@ -202,4 +202,4 @@ def test_signals_are_put_off_and_given_back():
             assert same is interruption
     assert signal.getsignal(signal.SIGINT) is before
     assert interrupts._active is None
-    assert place.unused(Path("/nowhere/m.distill")) == Path("/nowhere/m.distill")
+    assert saving.unused(Path("/nowhere/m.distill")) == Path("/nowhere/m.distill")

@@ -29,7 +29,7 @@ from distill_prior_gen.cli.training_report import (
     vqvae_result,
 )
 from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.place import check_space, claimed, make_folder, save, unused
+from distill_prior_gen.training.saving import check_space, claimed, make_folder, save, unused
 from distill_prior_gen.training.settings import LIMITS, PriorSettings, VQVAESettings
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from distill_prior_gen.cli.training_report import (
     setting_options,
 )
 from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.place import check_space, claimed, save
+from distill_prior_gen.training.saving import check_space, claimed, save
 from distill_prior_gen.training.settings import LIMITS, PriorSettings
 
 if TYPE_CHECKING:
