@@ -31,8 +31,8 @@ from distill_prior_gen.checkpoint import (
 )
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import no_progress
-from distill_prior_gen.training.loop import Fit, fit
-from distill_prior_gen.training.prior import cross_entropy, memorizing
+from distill_prior_gen.training.loop import TrainingHistory, train_network
+from distill_prior_gen.training.prior import cross_entropy, overfitting_warnings
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.vqvae import codebook_health, reconstruction_error
 
@@ -111,9 +111,9 @@ def test_files_that_cannot_be_used_are_named(folder, tmp_path):
     (tmp_path / "broken.wav").write_bytes(b"RIFF, but no more")
     soundfile.write(tmp_path / "quiet.wav", np.zeros(8000), 8000)
     dataset = read_dataset(tmp_path, SMALL)
-    assert dataset.skipped.keys() == {"broken.wav", "quiet.wav"}
-    assert "cannot be read" in dataset.skipped["broken.wav"]
-    assert dataset.skipped["quiet.wav"] == "is silent"
+    assert dataset.skipped_files.keys() == {"broken.wav", "quiet.wav"}
+    assert "cannot be read" in dataset.skipped_files["broken.wav"]
+    assert dataset.skipped_files["quiet.wav"] == "is silent"
     assert len(dataset.recordings) == 8
 
 
@@ -121,7 +121,7 @@ def test_too_few_recordings_are_an_error_that_names_what_was_left_out(folder, tm
     for name in ("1.wav", "2.wav"):
         (tmp_path / name).symlink_to(folder / name)
     (tmp_path / "broken.wav").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"has 2 usable .* takes 5 to 500; broken\.wav cannot be"):
+    with pytest.raises(ValueError, match=r"has 2 usable .* takes 5 to 500; broken\.wav is empty"):
         read_dataset(tmp_path, SMALL)
 
 
@@ -201,18 +201,18 @@ def test_a_wrong_setting_is_named(settings, message):
 
 
 def test_training_lowers_the_losses(vqvae, prior, dataset):
-    assert vqvae.fit.val_loss < 0.7 * vqvae.fit.train_losses[0]
+    assert vqvae.history.val_loss < 0.7 * vqvae.history.train_losses[0]
     assert prior.perplexity < 0.7 * VQVAE.codebook_size
     assert prior.perplexity < prior.code_perplexity * 1.5
 
 
 def test_the_best_epoch_is_what_is_kept(vqvae, prior, dataset):
     kept = reconstruction_error(vqvae.vqvae, dataset, dataset.validation)
-    assert kept == pytest.approx(min(loss for loss in vqvae.fit.val_losses if loss is not None))
+    assert kept == pytest.approx(min(loss for loss in vqvae.history.val_losses if loss is not None))
     chunks = dataset.log_mels(dataset.cut(dataset.validation))
     tokens = vqvae.vqvae.encode(chunks).flatten(1)
     loss = float(cross_entropy(prior.prior, tokens))
-    assert loss == pytest.approx(min(prior.fit.val_losses), rel=1e-4)
+    assert loss == pytest.approx(min(prior.history.val_losses), rel=1e-4)
     assert prior.perplexity == pytest.approx(math.exp(loss), rel=1e-3)
 
 
@@ -255,20 +255,22 @@ def test_low_use_is_warned_of(dataset):
     [(1.9, 20, True), (2.1, 20, False), (2.9, 21, True), (3.1, 100, False), (4.9, 101, True)],
 )
 def test_a_prior_that_knows_its_recordings_by_heart_is_warned_of(perplexity, files, warned):
-    result = Fit(epoch=1, train_losses=[math.log(perplexity)], val_losses=[math.log(perplexity)])
-    assert bool(memorizing(result, files)) == warned
+    result = TrainingHistory(
+        epoch=1, train_losses=[math.log(perplexity)], val_losses=[math.log(perplexity)]
+    )
+    assert bool(overfitting_warnings(result, files)) == warned
 
 
 def test_training_and_validation_that_part_ways_are_warned_of():
-    result = Fit(epoch=1, train_losses=[math.log(6)], val_losses=[math.log(20)])
-    (warning,) = memorizing(result, 20)
-    assert "part ways: perplexity 6.0 against 20.0" in warning
+    result = TrainingHistory(epoch=1, train_losses=[math.log(6)], val_losses=[math.log(20)])
+    (warning,) = overfitting_warnings(result, 20)
+    assert "diverge: perplexity 6.0 against 20.0" in warning
 
 
 def test_training_stops_early_when_it_gets_no_better(vqvae, dataset):
     settings = replace(PRIOR, epochs=60, learning_rate=0.03, patience=2, dropout=0.0)
-    fit = train_prior(vqvae.vqvae, dataset, settings, "cpu").fit
-    assert len(fit.val_losses) == fit.epoch + 2 < 60
+    history = train_prior(vqvae.vqvae, dataset, settings, "cpu").history
+    assert len(history.val_losses) == history.epoch + 2 < 60
 
 
 @pytest.mark.parametrize(
@@ -290,7 +292,9 @@ def test_a_failed_training_says_what_to_lower(failure, error, message):
         return network(batch).sum() * failure
 
     with pytest.raises(error, match=message):
-        fit(network, VQVAE, lambda epoch: [torch.ones(1)], loss, lambda e: 1.0, no_progress, "net")
+        train_network(
+            network, VQVAE, lambda epoch: [torch.ones(1)], loss, lambda e: 1.0, no_progress, "net"
+        )
 
 
 def test_what_progress_raises_ends_the_training(dataset):
@@ -313,12 +317,12 @@ def interrupt_after(epoch: int):
 
 def test_ctrl_c_keeps_the_best_so_far(vqvae, prior, dataset):
     first = train_vqvae(dataset, VQVAE, "cpu", interrupt_after(5))
-    assert first.fit.interrupted
-    assert first.fit.val_losses == vqvae.fit.val_losses[:5]
+    assert first.history.interrupted
+    assert first.history.val_losses == vqvae.history.val_losses[:5]
     second = train_prior(vqvae.vqvae, dataset, PRIOR, "cpu", interrupt_after(3))
-    assert second.fit.interrupted
-    assert second.fit.val_losses == prior.fit.val_losses[:3]
-    assert second.perplexity == pytest.approx(math.exp(min(prior.fit.val_losses[:3])))
+    assert second.history.interrupted
+    assert second.history.val_losses == prior.history.val_losses[:3]
+    assert second.perplexity == pytest.approx(math.exp(min(prior.history.val_losses[:3])))
 
 
 # Files
@@ -354,7 +358,7 @@ def test_takes_have_the_pitches_of_the_recordings(trained, folder):
 def test_the_file_says_how_it_was_trained(trained, vqvae, prior):
     contents = read_checkpoint(trained).contents
     assert contents["codebook_health_snapshot"] == vqvae.health
-    assert contents["loss_curve_history"]["val_losses"] == vqvae.fit.val_losses
+    assert contents["loss_curve_history"]["val_losses"] == vqvae.history.val_losses
     assert contents["vqvae_config"]["decay"] == VQVAE.decay
     assert contents["metadata"]["dataset_file_count"] == 8
     assert contents["metadata"]["dataset_total_duration_s"] == pytest.approx(12)
