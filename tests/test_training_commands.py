@@ -1,9 +1,9 @@
 """What `train` and `train-prior` do with names, disks, signals and failures."""
 
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.cli import cli
-from distill_prior_gen.training import interrupts, saving
+from distill_prior_gen.training import data, interrupts, saving
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import check_space, reserve, save
 
@@ -26,6 +26,7 @@ SMALL_RUN = ("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cp
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
     (tmp_path / "sounds" / "within").mkdir(parents=True)
     for index in range(6):
         name = f"within/{index}.wav" if index == 5 else f"{index}.wav"
@@ -54,23 +55,30 @@ def test_one_line_says_what_is_used_before_the_training(run):
     assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
 
 
-def hold(path, ready, done):
-    with reserve(Path(path)):
-        ready.set()
-        done.wait(60)
+HOLD = """
+import sys
+from pathlib import Path
+from distill_prior_gen.training.saving import reserve
+
+with reserve(Path(sys.argv[1])):
+    print("reserved", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_second_training_to_the_same_name_is_refused_until_the_first_has_ended(run, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(str(tmp_path / "m.distill"), ready, done))
-    process.start()
-    assert ready.wait(60)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "m.distill"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "reserved\n"
     result = run("train", "sounds", "-o", "m.distill")
     assert result.exit_code == 1
     assert "m.distill is being trained by another process" in result.stderr
     process.kill()  # leaves its lock file behind
-    process.join()
+    process.communicate()
     with reserve(tmp_path / "m.distill"):
         pass
     assert os.listdir() == ["sounds"]
