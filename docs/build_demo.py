@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training_report import prior_notes, share_of, vqvae_notes
+from distill_prior_gen.cli.training_report import partial_progress, prior_notes, vqvae_notes
 
 RECORDINGS = (
     "ambi_choir",
@@ -29,7 +29,7 @@ RECORDINGS = (
     "guit_harmonics",
     "perc_bell",
 )
-"""The tonal ones among the samples of Sonic Pi; who made them is in docs/demo-model.md."""
+"""Tonal samples of Sonic Pi; docs/demo-model.md names their authors."""
 
 
 @click.command()
@@ -56,8 +56,8 @@ def build(folder: Path, output: Path) -> None:
         for name in RECORDINGS:
             shutil.copy(folder / f"{name}.flac", chosen)
         dataset = replace(read_dataset(chosen), name="bells, choir, guitar, glass")
-        vqvae = train_vqvae(dataset, progress=share_of(report, 0.0, 0.35))
-        prior = train_prior(vqvae.vqvae, dataset, progress=share_of(report, 0.35, 1.0))
+        vqvae = train_vqvae(dataset, progress=partial_progress(report, 0.0, 0.35))
+        prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.35, 1.0))
         whole = Path(chosen) / "Demo.distill"
         save_model(whole, dataset, vqvae, prior)
         contents: dict[str, Any] = torch.load(whole, weights_only=True)

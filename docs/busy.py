@@ -1,9 +1,8 @@
-"""Time takes beside busy programs: the table in docs/performance.md.
+"""Time takes while other programs are busy: the table in docs/performance.md.
 
     python docs/busy.py [MODEL]
 
-Without a model it takes the one of ``distill-prior benchmark --random``. Run it on a machine that
-does nothing else.
+Without MODEL, it uses the one of ``distill-prior benchmark --random``. Run it on an idle machine.
 """
 
 import argparse
@@ -25,7 +24,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def prepare(path: str | None, one_thread: bool, ready: Barrier) -> None:
-    """Load the model in a process that makes takes; leave the costs of a first take out."""
+    """Load the model in a process that makes takes, and warm up."""
     global MODEL
     if not one_thread:
         torch_state._one_thread = nullcontext
@@ -40,7 +39,7 @@ def make(seconds: float) -> None:
 
 @contextmanager
 def processes(path: str | None, one_thread: bool, takes: int):
-    """Processes that each make one of so many takes at once."""
+    """Pool of `takes` processes, each of which makes one take at a time."""
     ready = SPAWN.Barrier(takes + 1)
     with SPAWN.Pool(takes, prepare, (path, one_thread, ready)) as pool:
         ready.wait()
@@ -48,7 +47,7 @@ def processes(path: str | None, one_thread: bool, takes: int):
 
 
 def measure(pool: Pool, takes: int, seconds: float, busy: int) -> float:
-    """Seconds until all takes are finished beside so many busy programs."""
+    """Seconds until all takes are finished while `busy` other programs run."""
     programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
     try:
         time.sleep(0.5)  # until they are busy
@@ -62,6 +61,7 @@ def measure(pool: Pool, takes: int, seconds: float, busy: int) -> float:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?")
     parser.add_argument("--seconds", type=float, default=30)
@@ -75,7 +75,7 @@ def main() -> None:
             processes(arguments.model, True, takes) as one,
         ):
             for busy in loads:
-                # Taken in turn, both meet the same machine.
+                # Alternating, so that both find the machine in the same state.
                 times = [
                     [measure(pool, takes, arguments.seconds, busy) for pool in (several, one)]
                     for _ in range(arguments.runs)

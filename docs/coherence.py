@@ -1,4 +1,4 @@
-"""Makes the tables of docs/coherence.md, and from the demo model its picture.
+"""Make the tables of docs/coherence.md and, with the demo model, its picture.
 
 python docs/coherence.py MODEL|demo RECORDINGS [TAKES]
 """
@@ -20,7 +20,7 @@ from distill_prior_gen import (
 )
 from distill_prior_gen.audio.recordings import find_recordings, read_mono
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.evaluation.metrics import change_figures, second_figures
+from distill_prior_gen.evaluation.metrics import change_metrics, second_metrics
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.ui.pictures import hertz_ticks
@@ -33,51 +33,53 @@ METHODS = {
 }
 
 
-def means(figures: list[dict[str, float]]) -> dict[str, float]:
-    return {key: mean(figure[key] for figure in figures) for key in figures[0]}
+def means(metrics: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each metric."""
+    return {key: mean(each[key] for each in metrics) for key in metrics[0]}
 
 
 def repeats(takes: list[GenerationResult]) -> float:
-    """Share of the chunks that are equal to an earlier one of any take."""
+    """Share of the chunks that are equal to an earlier chunk of any take."""
     chunks = torch.cat([take.codes for take in takes]).flatten(1)
     return 1 - len(chunks.unique(dim=0)) / len(chunks)
 
 
 def print_takes(model: PriorModel, folder: Path, count: int) -> None:
+    """Print how much mels change at chunk borders and over seconds, for each method."""
     hop, rate = model.spectrogram.hop_length, model.sample_rate
     second = rate // hop
     print("| | border | inside | | jump | inside | | neighbours | | spread | repeats |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     recordings = [read_mono(file, rate, SECONDS) for file in find_recordings(folder)[0]]
     long = [model.spectrogram.log_mel(r / r.abs().max()) for r in recordings if len(r) > 2 * rate]
-    real = means([second_figures(mel, second) for mel in long])
+    real = means([second_metrics(mel, second) for mel in long])
     print(f"| {len(long)} recordings | | | | | | | {real['neighbours']:.2f} | | "
           f"{real['spread']:.2f} | |")  # fmt: skip
     for name, settings in METHODS.items():
         config = GenerationConfig(duration=SECONDS, quality="fast", seed=0, **settings)
         takes = list(generate_takes(model, config, count))
-        figures = means(
+        metrics = means(
             [
-                change_figures(take.mel, [b / hop for b in take.boundaries], STRIDE)
-                | second_figures(take.mel, second)
+                change_metrics(take.mel, [b / hop for b in take.boundaries], STRIDE)
+                | second_metrics(take.mel, second)
                 for take in takes
             ]
         )
-        border, inside = figures["border"], figures["inside"]
-        jump, inside_jump = figures["jump"], figures["jump_inside"]
-        neighbours = figures["neighbours"]
+        border, inside = metrics["border"], metrics["inside"]
+        jump, inside_jump = metrics["jump"], metrics["jump_inside"]
+        neighbours = metrics["neighbours"]
         print(
             f"| {name} | {border:.2f} | {inside:.2f} | **{border / inside:.2f}** | {jump:.2f} | "
             f"{inside_jump:.2f} | **{jump / inside_jump:.2f}** | {neighbours:.2f} | "
-            f"**{neighbours / real['neighbours']:.2f}** | {figures['spread']:.2f} | "
+            f"**{neighbours / real['neighbours']:.2f}** | {metrics['spread']:.2f} | "
             f"{repeats(takes):.0%} |"
         )
 
 
 def print_loops(model: PriorModel, count: int) -> None:
-    """The change across the loop point, and where the last chunk fades into the first.
+    """Print how much the mel changes at the loop point and where the last chunk fades out.
 
-    In the mel of the sound of loops laid end to end, beside all the rest of it.
+    The mel is that of four repetitions of a loop; its changes elsewhere are for comparison.
     """
     hop = model.spectrogram.hop_length
     print("| | loop point | elsewhere | | jump | elsewhere | | closing fade | jump |")
@@ -89,12 +91,12 @@ def print_loops(model: PriorModel, count: int) -> None:
             for take in generate_takes(model, config, count):
                 mel = model.spectrogram.log_mel(torch.from_numpy(take.audio).tile(4))
                 turns = [turn * len(take.audio) / hop for turn in (1, 2, 3)]
-                points.append(change_figures(mel, turns, STRIDE))
+                points.append(change_metrics(mel, turns, STRIDE))
                 if isinstance(take.layout, ContinuousLayout):
                     column = take.layout.column_samples / hop
                     places = [turn + (take.layout.loop_overlap + 1) / 2 * column for turn in turns]
                     width = take.layout.loop_overlap * column
-                    closings.append(change_figures(mel, places, width))
+                    closings.append(change_metrics(mel, places, width))
             point, closing = means(points), means(closings or points)
             print(
                 f"| {sampler}, {duration} s | {point['border']:.2f} | {point['inside']:.2f} | "
@@ -105,8 +107,8 @@ def print_loops(model: PriorModel, count: int) -> None:
             )
 
 
-def draw(model: PriorModel, path: Path) -> None:
-    """Takes of one seed: each second by itself, each continuing the last, and a loop twice."""
+def plot(model: PriorModel, path: Path) -> None:
+    """Plot takes of one seed: of independent chunks, of continued chunks, and a loop twice."""
     methods = {
         "independent": GenerationConfig(sampler="independent", seed=3),
         "continue": GenerationConfig(seed=3),
@@ -132,7 +134,7 @@ if __name__ == "__main__":
     model = load_model(demo_model() if sys.argv[1] == "demo" else sys.argv[1], "cpu")
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 60
     if sys.argv[1] == "demo":
-        draw(model, Path(__file__).parent / "images" / "coherence.png")
+        plot(model, Path(__file__).parent / "images" / "coherence.png")
     print_takes(model, Path(sys.argv[2]), count)
     print()
     print_loops(model, count)

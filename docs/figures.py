@@ -1,4 +1,4 @@
-"""Makes the pictures and the seam table of the documentation.
+"""Make the pictures and the seam table of the documentation.
 
 python docs/figures.py MODEL [SAMPLES_OF_SONIC_PI]
 """
@@ -31,8 +31,8 @@ IMAGES = Path(__file__).parent / "images"
 INK, ACCENT = "#333344", "#d1495b"
 
 
-def draw_demo(samples: Path, path: Path) -> None:
-    """Beginnings of the demo model's recordings, and takes of it."""
+def plot_demo(samples: Path, path: Path) -> None:
+    """Plot the beginnings of the demo model's recordings, and takes of the model."""
     model = load_model(demo_model())
     rate, names = model.sample_rate, RECORDINGS[::2]
     beginnings = [read_mono(samples / f"{name}.flac", rate)[: round(1.2 * rate)] for name in names]
@@ -60,8 +60,8 @@ def draw_demo(samples: Path, path: Path) -> None:
     figure.savefig(path, dpi=72)
 
 
-def draw_vocoders(model: PriorModel, path: Path) -> None:
-    """A decoded mel, and the mels of what either vocoder makes of it."""
+def plot_vocoders(model: PriorModel, path: Path) -> None:
+    """Plot a decoded mel, and the mels of the sound that each vocoder makes from it."""
     config = GenerationConfig(duration=4, seed=3)
     mel = generate(model, config).mel
     panels = {"decoded": mel}
@@ -89,8 +89,8 @@ def draw_vocoders(model: PriorModel, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def draw_iterations(model: PriorModel, path: Path) -> None:
-    """The error of both vocoders by the number of iterations."""
+def plot_iterations(model: PriorModel, path: Path) -> None:
+    """Plot the error of both vocoders against the number of iterations."""
     mel = generate(model, GenerationConfig(duration=5, seed=3)).mel
     spectrogram = model.spectrogram
     counts = [1, 2, 4, 8, 16, 32, 64, 128]
@@ -125,7 +125,7 @@ def draw_iterations(model: PriorModel, path: Path) -> None:
 
 
 def upside_down_join(pieces: np.ndarray, overlap: int) -> np.ndarray:
-    """The crossfade of the Distill app, whose fades go the wrong way."""
+    """Join waveforms as the Distill app does, with fades in the wrong direction."""
     rising = np.hanning(2 * overlap)[:overlap]
     joined = pieces[0].copy()
     for piece in pieces[1:]:
@@ -135,7 +135,7 @@ def upside_down_join(pieces: np.ndarray, overlap: int) -> np.ndarray:
 
 
 def print_seams(model: PriorModel) -> None:
-    """Clicks at seams by those amid chunks, over more than 200 seams, as a Markdown table."""
+    """Print the `seam_ratios` of more than 200 seams as a Markdown table."""
     print("| joined as | overlap | energy above 8 kHz | largest step |\n|---|---|---|---|")
     for join in ("spectral", "crossfade"):
         for overlap in (50, 0):
@@ -163,8 +163,8 @@ if __name__ == "__main__":
     demo = load_model(demo_model())
     picture = draw_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid)
     picture.savefig(IMAGES / "take.png", facecolor="white", bbox_inches="tight")
-    draw_vocoders(model, IMAGES / "vocoders.png")
-    draw_iterations(model, IMAGES / "iterations.png")
+    plot_vocoders(model, IMAGES / "vocoders.png")
+    plot_iterations(model, IMAGES / "iterations.png")
     print_seams(model)
     if len(sys.argv) > 2:
-        draw_demo(Path(sys.argv[2]), IMAGES / "demo.png")
+        plot_demo(Path(sys.argv[2]), IMAGES / "demo.png")

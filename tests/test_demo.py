@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import soundfile
 import torch
 from click.testing import CliRunner
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from distill_prior_gen import load_model
 from distill_prior_gen.cli import cli
 from distill_prior_gen.demo import demo_model
+from distill_prior_gen.evaluation import benchmark
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -39,10 +41,32 @@ def test_sample_without_a_model_plays_the_demo_and_says_so(tmp_path, monkeypatch
     assert quiet.stderr == ""
 
 
-def test_benchmark_takes_the_demo_model_or_random_weights(tmp_path):
+@pytest.mark.slow
+def test_benchmark_takes_the_demo_model_by_default(monkeypatch):
+    monkeypatch.setattr(benchmark, "NUM_RUNS", 1)
     result = CliRunner().invoke(cli, ["benchmark", "-d", "1"])
     assert result.exit_code == 0, result.stderr
     assert "the demo model" in result.stderr
+
+
+@pytest.mark.slow
+def test_benchmark_takes_random_weights(monkeypatch):
+    monkeypatch.setattr(benchmark, "NUM_RUNS", 1)
+    timed = []
+    time_plain = benchmark.time_plain
+
+    def record(model, *arguments):
+        timed.append(model)
+        return time_plain(model, *arguments)
+
+    monkeypatch.setattr(benchmark, "time_plain", record)
+    result = CliRunner().invoke(cli, ["benchmark", "--random", "-d", "1", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert [row["stage"] for row in json.loads(result.stdout)][-1] == "whole"
+    assert "the demo model" not in result.stderr
+    (model,) = timed
+    assert (model.codebook_size, model.num_quantizers) == (128, 3)
+    assert len(model.prior.transformer) == 4
     assert CliRunner().invoke(cli, ["benchmark", "model.distill", "--random"]).exit_code == 2
 
 

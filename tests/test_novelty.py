@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.cli import cli
 from distill_prior_gen.config import no_progress
-from distill_prior_gen.evaluation.novelty import Novelty, measure_novelty, nearest
-from distill_prior_gen.sampling.chunks import Sampler
 from distill_prior_gen.evaluation import novelty as novelty_module
+from distill_prior_gen.evaluation.novelty import NO_RECORDING, Novelty, measure_novelty, nearest
+from distill_prior_gen.sampling.chunks import Sampler
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.vqvae import encode
@@ -34,8 +34,8 @@ def test_the_nearest_chunk_is_of_another_recording():
     found = nearest(codes, mels, owners, codes, mels, owners)
     assert found["equal_codes"].tolist() == [0.0, 0.5, 0.5]
     assert found["mel_distance"].tolist() == [5.0, 4.0, 4.0]
-    nobody = torch.tensor([-1])
-    made = nearest(codes[:1], mels[:1], nobody, codes, mels, owners)
+    no_owner = torch.tensor([NO_RECORDING])
+    made = nearest(codes[:1], mels[:1], no_owner, codes, mels, owners)
     assert made["equal_codes"].tolist() == [1.0]
     assert made["mel_distance"].tolist() == [0.0]
 
@@ -65,12 +65,12 @@ def test_takes_that_are_new_are_not_copies(model):
     assert len(novelty.takes["equal_codes"]) == sum(len(take.codes) for take in takes)
 
 
-def test_strangers_are_farther_than_recordings_are_from_each_other():
+def test_outliers_are_farther_than_recordings_are_from_each_other():
     measures = {"equal_codes": torch.zeros(4), "mel_distance": torch.tensor([1.0, 2.0, 3.0, 4.0])}
     summary = Novelty(takes=measures, recordings={
         "equal_codes": torch.zeros(2), "mel_distance": torch.tensor([0.5, 2.5])
     }).summary  # fmt: skip
-    assert summary["strangers"] == 0.5
+    assert summary["outliers"] == 0.5
     assert summary["chunks"] == 4
     assert summary["takes"]["mel_distance"] == {"lowest": 1.0, "median": 2.5, "highest": 4.0}
 

@@ -15,7 +15,7 @@ from distill_prior_gen.audio.joining import close_loop, resample_loop, stretch_l
 from distill_prior_gen.audio.vocoders import invert_loop
 from distill_prior_gen.config import JOINS, no_progress
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.evaluation.metrics import change_figures
+from distill_prior_gen.evaluation.metrics import change_metrics
 from distill_prior_gen.plugins import vocoders
 
 from .helpers.models import SMALL, write_model
@@ -303,7 +303,7 @@ def test_loops_turn_as_smoothly_as_they_run(duration):
     for take in generate_takes(model, config, 16):
         turns = torch.from_numpy(np.tile(take.audio, 4))
         mel = model.spectrogram.log_mel(turns)[:, :-1]
-        figures.append(change_figures(mel, [turn * mel.shape[1] / 4 for turn in (1, 2, 3)], 16))
+        figures.append(change_metrics(mel, [turn * mel.shape[1] / 4 for turn in (1, 2, 3)], 16))
     border, inside = (np.mean([f[key] for f in figures]) for key in ("border", "inside"))
     assert border < 1.1 * inside
     jump, jump_inside = (np.mean([f[key] for f in figures]) for key in ("jump", "jump_inside"))

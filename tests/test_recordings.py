@@ -385,8 +385,8 @@ def test_bad_files_among_good_ones_are_left_out_of_training_and_benchmarks(tmp_p
     os.mkfifo(tmp_path / "pipe.wav")
     dataset = read_dataset(tmp_path)
     assert len(dataset.recordings) == 5
-    assert dataset.skipped["empty.wav"] == "is empty"
-    assert {"empty.wav", "pipe.wav", "text.wav"} == set(dataset.skipped)
+    assert dataset.skipped_files["empty.wav"] == "is empty"
+    assert {"empty.wav", "pipe.wav", "text.wav"} == set(dataset.skipped_files)
     assert len(read_recordings(tmp_path, RATE, 0.5)) == 5
     assert "empty.wav is empty" in caplog.text
 

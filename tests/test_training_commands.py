@@ -1,9 +1,9 @@
 """What `train` and `train-prior` do with names, disks, signals and failures."""
 
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.cli import cli
-from distill_prior_gen.training import interrupts, place
-from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.place import check_space, claimed, save
+from distill_prior_gen.training import data, interrupts, saving
+from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.saving import check_space, reserve, save
 
 from .helpers.models import write_model
 from .test_training import TINY_PRIOR, sound
@@ -26,6 +26,7 @@ SMALL_RUN = ("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cp
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
     (tmp_path / "sounds" / "within").mkdir(parents=True)
     for index in range(6):
         name = f"within/{index}.wav" if index == 5 else f"{index}.wav"
@@ -54,24 +55,31 @@ def test_one_line_says_what_is_used_before_the_training(run):
     assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
 
 
-def hold(path, ready, done):
-    with claimed(Path(path)):
-        ready.set()
-        done.wait(60)
+HOLD = """
+import sys
+from pathlib import Path
+from distill_prior_gen.training.saving import reserve
+
+with reserve(Path(sys.argv[1])):
+    print("reserved", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_second_training_to_the_same_name_is_refused_until_the_first_has_ended(run, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    ready, done = context.Event(), context.Event()
-    process = context.Process(target=hold, args=(str(tmp_path / "m.distill"), ready, done))
-    process.start()
-    assert ready.wait(60)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path / "m.distill"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "reserved\n"
     result = run("train", "sounds", "-o", "m.distill")
     assert result.exit_code == 1
     assert "m.distill is being trained by another process" in result.stderr
     process.kill()  # leaves its lock file behind
-    process.join()
-    with claimed(tmp_path / "m.distill"):
+    process.communicate()
+    with reserve(tmp_path / "m.distill"):
         pass
     assert os.listdir() == ["sounds"]
 
@@ -141,8 +149,8 @@ def test_ctrl_c_before_there_is_anything_to_keep_says_so(run, monkeypatch, funct
     ("function", "prior"),
     [
         ("codebook_health", False),
-        ("memorizing", True),
-        ("draw_training", True),
+        ("overfitting_warnings", True),
+        ("plot_training", True),
     ],
 )
 def test_ctrl_c_at_any_moment_after_a_stage_keeps_the_stage(run, monkeypatch, function, prior):
@@ -175,7 +183,7 @@ def test_a_prior_goes_elsewhere_if_its_model_was_changed_meanwhile(run, monkeypa
     path = write_model(tmp_path / "m.distill", with_prior=False)
 
     def change(frame):
-        if frame.f_code.co_name == "memorizing":
+        if frame.f_code.co_name == "overfitting_warnings":
             write_model(path, with_prior=False, seed=5)
             sys.settrace(None)
         return False
@@ -189,17 +197,17 @@ def test_a_prior_goes_elsewhere_if_its_model_was_changed_meanwhile(run, monkeypa
     assert read_checkpoint("m-2.distill").prior_state is not None
 
 
-def test_signals_are_put_off_and_given_back():
+def test_signals_are_deferred_and_their_handlers_restored():
     before = signal.getsignal(signal.SIGINT)
-    with put_off() as interruption:
+    with defer_signals() as interruption:
         signal.raise_signal(signal.SIGINT)
-        assert interruption.came
+        assert interruption.pending
         with pytest.raises(KeyboardInterrupt), interruption.allowed():
             pass
         with pytest.raises(KeyboardInterrupt), interruption.allowed():
             signal.raise_signal(signal.SIGINT)
-        with put_off() as same:
+        with defer_signals() as same:
             assert same is interruption
     assert signal.getsignal(signal.SIGINT) is before
     assert interrupts._active is None
-    assert place.unused(Path("/nowhere/m.distill")) == Path("/nowhere/m.distill")
+    assert saving.unused_path(Path("/nowhere/m.distill")) == Path("/nowhere/m.distill")

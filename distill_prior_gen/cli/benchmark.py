@@ -1,4 +1,4 @@
-"""``distill-prior benchmark``: this package's way beside the plain one."""
+"""``distill-prior benchmark``: time this package against a plain implementation."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _stage_table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _vocoder_table(rows: list[dict[str, Any]]) -> list[str]:
-    """Figures with, in brackets, their ratio to torchaudio's."""
+    """Lines with a row for each vocoder; ratios to torchaudio are in brackets."""
     lines = [
         f"{'mels':<12}{'seconds':>7}  {'vocoder':<24}{'time':>16}{'L1':>15}{'convergence':>15}"
         f"{'onsets':>9}"

@@ -1,4 +1,4 @@
-"""``distill-prior novelty``: whether takes are derived from the recordings, and new."""
+"""``distill-prior novelty``: compare takes with the recordings of a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training_report import left_out, note, refuse_existing, share_of
+from distill_prior_gen.cli.training_report import (
+    describe_skipped,
+    partial_progress,
+    print_note,
+    refuse_existing,
+)
 from distill_prior_gen.config import GENERATION_LIMITS, GenerationConfig
 
 
@@ -71,19 +76,19 @@ def novelty(
     config = GenerationConfig(duration=duration, temperature=temperature, seed=seed)
     with progress_bar(sys.stderr.isatty()) as report:
         report(0.0, "Loading the model...")
-        from distill_prior_gen.evaluation.novelty import draw_novelty, measure_novelty
+        from distill_prior_gen.evaluation.novelty import measure_novelty, plot_novelty
         from distill_prior_gen.model import load_model
         from distill_prior_gen.training.data import read_dataset
 
         loaded = load_model(model)
         chunk_duration = Fraction(loaded.chunk_samples, loaded.sample_rate)
         dataset = read_dataset(
-            folder, loaded.spectrogram, chunk_duration, share_of(report, 0.0, 0.1)
+            folder, loaded.spectrogram, chunk_duration, partial_progress(report, 0.0, 0.1)
         )
-        result = measure_novelty(loaded, dataset, takes, config, share_of(report, 0.1, 1.0))
-        draw_novelty(picture, result, overwrite=force)
-    for text in left_out(dataset):
-        note(text, quiet=False)
+        result = measure_novelty(loaded, dataset, takes, config, partial_progress(report, 0.1, 1.0))
+        plot_novelty(picture, result, overwrite=force)
+    for text in describe_skipped(dataset):
+        print_note(text, quiet=False)
     summary = {**result.summary, "picture": str(picture)}
     if as_json:
         click.echo(json.dumps(summary, indent=2))
@@ -101,5 +106,5 @@ def _table(summary: dict[str, Any]) -> list[str]:
     return [
         *lines,
         f"{summary['copies']:.0%} of {summary['chunks']} chunks are copies, "
-        f"{summary['strangers']:.0%} unlike any recording",
+        f"{summary['outliers']:.0%} unlike any recording",
     ]

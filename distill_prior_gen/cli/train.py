@@ -15,50 +15,57 @@ from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_report import (
     PRIOR_OPTIONS,
     VQVAE_OPTIONS,
-    announce,
-    draw_picture,
-    nothing_kept,
+    exit_without_model,
+    fallback_notes,
+    partial_progress,
+    plot_or_note,
+    print_dataset,
     prior_notes,
     prior_result,
     refuse_existing,
     report_result,
-    saved_elsewhere,
     setting_options,
-    share_of,
     vqvae_notes,
     vqvae_result,
 )
-from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.place import check_space, claimed, make_folder, save, unused
+from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.saving import (
+    check_space,
+    make_folder,
+    reserve,
+    save,
+    unused_path,
+)
 from distill_prior_gen.training.settings import TRAINING_LIMITS, PriorSettings, VQVAESettings
 
 if TYPE_CHECKING:
     from distill_prior_gen.training.data import Dataset
-    from distill_prior_gen.training.loop import Fit
+    from distill_prior_gen.training.loop import TrainingHistory
     from distill_prior_gen.training.prior import TrainedPrior
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
 
 @dataclass
 class Outcome:
-    """What came of the two stages of a training.
+    """Result of the two stages of a training.
 
     Attributes:
-        path: of the model.
-        vqvae, prior: the prior is None if it was interrupted before it was worth keeping.
-        fits: how each stage went, by the name of its loss.
-        failure: why the model is not where it should be; empty if it is.
+        path: the model file.
+        vqvae: the trained VQ-VAE.
+        prior: the trained prior, or None if Ctrl-C came before there was one to keep.
+        histories: losses of each stage by the name of the loss.
+        failure: why the model could not be saved where it should be; empty if it could.
     """
 
     path: Path
     vqvae: TrainedVQVAE
     prior: TrainedPrior | None = None
-    fits: dict[str, Fit] = field(default_factory=dict)
+    histories: dict[str, TrainingHistory] = field(default_factory=dict)
     failure: str = ""
 
     @property
     def interrupted(self) -> bool:
-        return self.prior is None or self.prior.fit.interrupted
+        return self.prior is None or self.prior.history.interrupted
 
 
 @click.command()
@@ -112,23 +119,23 @@ def train(
     show = not quiet and (sys.stderr.isatty() if progress is None else progress)
     start = time.perf_counter()
     make_folder(output)
-    with put_off() as interruption, claimed(output, picture):
+    with defer_signals() as interruption, reserve(output, picture):
         try:
             with interruption.allowed():
                 dataset, settings = _prepare(folder, output, seed, given, show, quiet)
-            outcome = _stages(dataset, output, settings, device, force, show)
+            outcome = _train_stages(dataset, output, settings, device, force, show)
         except KeyboardInterrupt:
-            nothing_kept(ctx, output)
-        notes = draw_picture(picture, dataset, outcome.vqvae.vqvae, outcome.fits, force)
-        interrupted = outcome.interrupted or interruption.came
+            exit_without_model(ctx, output)
+        vqvae = outcome.vqvae.vqvae
+        picture_notes = plot_or_note(picture, dataset, vqvae, outcome.histories, force)
+        interrupted = outcome.interrupted or interruption.pending
     notes = [
         *vqvae_notes(outcome.vqvae),
         *(prior_notes(outcome.prior) if outcome.prior else []),
-        *notes,
-        *saved_elsewhere(output, outcome.path, outcome.failure),
+        *picture_notes,
+        *fallback_notes(output, outcome.path, outcome.failure),
+        *([_interruption_note(outcome, folder)] if interrupted else []),
     ]
-    if interrupted:
-        notes.append(_interrupted(outcome, folder))
     result = {
         "path": str(outcome.path),
         "picture": str(picture),
@@ -142,26 +149,26 @@ def train(
 def _prepare(
     folder: Path, output: Path, seed: int, given: dict[str, Any], show: bool, quiet: bool
 ) -> tuple[Dataset, tuple[VQVAESettings, PriorSettings]]:
-    """Read the recordings, and find out whether there is room for the model."""
-    of_prior = {k.removeprefix("prior_"): v for k, v in given.items() if k.startswith("prior_")}
-    of_vqvae = {k: v for k, v in given.items() if not k.startswith("prior_")}
+    """Read the recordings, and check that there is space for the model on the disk."""
     with progress_bar(show) as report:
         report(0.0, "Loading...")
         from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.output import PICTURE_BYTES, model_bytes
+        from distill_prior_gen.training.output import MAX_PICTURE_BYTES, model_bytes
 
         dataset = read_dataset(folder, progress=report)
+    prior_given = {k.removeprefix("prior_"): v for k, v in given.items() if k.startswith("prior_")}
+    vqvae_given = {k: v for k, v in given.items() if not k.startswith("prior_")}
     settings = (
-        VQVAESettings.for_files(dataset.files, seed=seed, **of_vqvae),
-        PriorSettings.for_files(dataset.files, seed=seed, **of_prior),
+        VQVAESettings.for_files(dataset.files, seed=seed, **vqvae_given),
+        PriorSettings.for_files(dataset.files, seed=seed, **prior_given),
     )
-    # The VQ-VAE alone is still there when the whole model is written.
-    check_space(output, 2 * model_bytes(dataset, *settings) + PICTURE_BYTES)
-    announce(dataset, quiet)
+    # The file of the VQ-VAE still exists while that of the whole model is written.
+    check_space(output, 2 * model_bytes(dataset, *settings) + MAX_PICTURE_BYTES)
+    print_dataset(dataset, quiet)
     return dataset, settings
 
 
-def _stages(
+def _train_stages(
     dataset: Dataset,
     output: Path,
     settings: tuple[VQVAESettings, PriorSettings],
@@ -169,9 +176,9 @@ def _stages(
     force: bool,
     show: bool,
 ) -> Outcome:
-    """Train both networks and save after each.
+    """Train both networks, and save the model after each.
 
-    A model that is there already is replaced by a complete one only.
+    An existing model is replaced only by a complete one.
 
     Raises:
         KeyboardInterrupt: if Ctrl-C came before there was anything to save.
@@ -180,23 +187,26 @@ def _stages(
     from distill_prior_gen.training.prior import train_prior
     from distill_prior_gen.training.vqvae import train_vqvae
 
-    first = unused(output.with_name(f"{output.stem}-vqvae.distill")) if output.exists() else output
+    vqvae_output = output
+    if output.exists():
+        vqvae_output = unused_path(output.with_name(f"{output.stem}-vqvae.distill"))
     with progress_bar(show) as report:
-        vqvae = train_vqvae(dataset, settings[0], device, share_of(report, 0.0, 0.35))
-        path, failure = save(first, lambda p, o: save_model(p, dataset, vqvae, overwrite=o))
-        outcome = Outcome(path, vqvae, fits={"VQ-VAE, mel error": vqvae.fit}, failure=failure)
-        if vqvae.fit.interrupted:
+        vqvae = train_vqvae(dataset, settings[0], device, partial_progress(report, 0.0, 0.35))
+        path, failure = save(vqvae_output, lambda p, o: save_model(p, dataset, vqvae, overwrite=o))
+        outcome = Outcome(path, vqvae, failure=failure)
+        outcome.histories["VQ-VAE, mel error"] = vqvae.history
+        if vqvae.history.interrupted:
             return outcome
         try:
             prior = train_prior(
-                vqvae.vqvae, dataset, settings[1], device, share_of(report, 0.35, 1.0)
+                vqvae.vqvae, dataset, settings[1], device, partial_progress(report, 0.35, 1.0)
             )
         except KeyboardInterrupt:
             return outcome
         except (ArithmeticError, MemoryError) as error:
             raise type(error)(f"{error}; {path} holds the VQ-VAE, without a prior") from error
     outcome.prior = prior
-    outcome.fits["prior, cross-entropy"] = prior.fit
+    outcome.histories["prior, cross-entropy"] = prior.history
     outcome.path, outcome.failure = save(
         output, lambda p, o: save_model(p, dataset, vqvae, prior, o), force or path == output
     )
@@ -205,7 +215,7 @@ def _stages(
     return outcome
 
 
-def _interrupted(outcome: Outcome, folder: Path) -> str:
+def _interruption_note(outcome: Outcome, folder: Path) -> str:
     path = outcome.path
     if outcome.prior:
         kept = "the best so far is kept" if outcome.interrupted else "the model is complete"

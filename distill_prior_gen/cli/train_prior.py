@@ -14,17 +14,17 @@ from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_report import (
     PRIOR_OPTIONS,
-    announce,
-    draw_picture,
-    nothing_kept,
+    exit_without_model,
+    fallback_notes,
+    plot_or_note,
+    print_dataset,
     prior_notes,
     prior_result,
     report_result,
-    saved_elsewhere,
     setting_options,
 )
-from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.place import check_space, claimed, save
+from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.saving import check_space, reserve, save
 from distill_prior_gen.training.settings import TRAINING_LIMITS, PriorSettings
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def train_prior(
     show = not quiet and (sys.stderr.isatty() if progress is None else progress)
     start = time.perf_counter()
     picture = model.with_name(f"{model.stem}-prior.png")
-    with put_off() as interruption, claimed(model, picture):
+    with defer_signals() as interruption, reserve(model, picture):
         try:
             with interruption.allowed():
                 checkpoint, dataset = _prepare(model, picture, folder, force, show, quiet)
@@ -85,14 +85,14 @@ def train_prior(
             with progress_bar(show) as report:
                 prior = train_prior(vqvae, dataset, settings, device, report)
         except KeyboardInterrupt:
-            nothing_kept(ctx, model)
+            exit_without_model(ctx, model)
         path, failure = _save(checkpoint, prior)
-        fits = {"prior, cross-entropy": prior.fit}
-        notes = [*prior_notes(prior), *draw_picture(picture, dataset, vqvae, fits, force)]
-        interrupted = prior.fit.interrupted or interruption.came
-    notes += saved_elsewhere(model, path, failure)
+        histories = {"prior, cross-entropy": prior.history}
+        notes = [*prior_notes(prior), *plot_or_note(picture, dataset, vqvae, histories, force)]
+        interrupted = prior.history.interrupted or interruption.pending
+    notes += fallback_notes(model, path, failure)
     if interrupted:
-        kept = "the best so far is kept" if prior.fit.interrupted else "the prior is complete"
+        kept = "the best so far is kept" if prior.history.interrupted else "the prior is complete"
         notes.append(f"Interrupted: {kept}")
     result = {"path": str(path), "picture": str(picture), "prior": prior_result(prior)}
     report_result(dataset, result, seed, start, notes, as_json, quiet)
@@ -102,12 +102,12 @@ def train_prior(
 def _prepare(
     model: Path, picture: Path, folder: Path, force: bool, show: bool, quiet: bool
 ) -> tuple[Checkpoint, Dataset]:
-    """Read the model and the recordings, and find out whether there is room."""
+    """Read the model and the recordings, and check that there is space on the disk."""
     with progress_bar(show) as report:
         report(0.0, "Loading...")
         from distill_prior_gen.checkpoint import read_checkpoint
         from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.output import PICTURE_BYTES
+        from distill_prior_gen.training.output import MAX_PICTURE_BYTES
 
         checkpoint = read_checkpoint(model)
         if checkpoint.prior_state is not None and not force:
@@ -117,13 +117,13 @@ def _prepare(
         spectrogram = checkpoint.spectrogram
         chunk_duration = Fraction(checkpoint.chunk_samples, spectrogram.sample_rate)
         dataset = read_dataset(folder, spectrogram, chunk_duration, report)
-    check_space(model, 2 * model.stat().st_size + PICTURE_BYTES)
-    announce(dataset, quiet)
+    check_space(model, 2 * model.stat().st_size + MAX_PICTURE_BYTES)
+    print_dataset(dataset, quiet)
     return checkpoint, dataset
 
 
 def _save(checkpoint: Checkpoint, prior: TrainedPrior) -> tuple[Path, str]:
-    """Put the prior into the model file, or, if that cannot be, into a copy elsewhere."""
+    """Put the prior into the model file; if that fails, into a copy in another folder."""
     from distill_prior_gen.checkpoint import ModelFileError, read_checkpoint
     from distill_prior_gen.checkpoint.writing import write_with_prior
 
@@ -131,14 +131,14 @@ def _save(checkpoint: Checkpoint, prior: TrainedPrior) -> tuple[Path, str]:
         source = checkpoint
         if overwrite:
             source = read_checkpoint(path)
-            if not _same(source.vqvae_state, checkpoint.vqvae_state):
+            if not _equal_states(source.vqvae_state, checkpoint.vqvae_state):
                 raise ModelFileError(f"{path} was changed while its prior was trained")
         write_with_prior(path, source, prior.prior, prior.metadata, overwrite)
 
     return save(checkpoint.path, write, overwrite=True)
 
 
-def _same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+def _equal_states(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(
         bool((tensor == second[name]).all()) for name, tensor in first.items()
     )

@@ -1,4 +1,4 @@
-"""What the commands that train have in common: options, notes and results."""
+"""Parts shared by the commands that train: options, notes and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distill_prior_gen.training.settings import TRAINING_LIMITS
 if TYPE_CHECKING:
     from distill_prior_gen.networks.vqvae import VQVAE
     from distill_prior_gen.training.data import Dataset
-    from distill_prior_gen.training.loop import Fit
+    from distill_prior_gen.training.loop import TrainingHistory
     from distill_prior_gen.training.prior import TrainedPrior
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
@@ -50,12 +50,14 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def setting_options(helps: dict[str, str], prefix: str = "", prefixed: str = "") -> Decorator:
-    """Options for settings, which the command gets as ``prefix + name``, None if not given.
+    """Decorator that adds an option for each setting to a command.
+
+    The command gets each value as the parameter ``prefix + name``, or None if it is not given.
 
     Args:
-        helps: help text by setting.
-        prefix: of the parameters, to tell two networks apart.
-        prefixed: settings whose flags have the prefix too.
+        helps: help text of each setting.
+        prefix: prefix of the parameter names, which tells the settings of two networks apart.
+        prefixed: names of the settings whose flags get the prefix as well, separated by spaces.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -71,72 +73,78 @@ def setting_options(helps: dict[str, str], prefix: str = "", prefixed: str = "")
     return decorate
 
 
-def share_of(report: Progress, start: float, end: float) -> Progress:
-    """A `Progress` for a part of the work."""
+def partial_progress(report: Progress, start: float, end: float) -> Progress:
+    """A `Progress` for the part of the work between the shares `start` and `end`."""
     return lambda share, text: report(start + (end - start) * share, text)
 
 
-def note(text: str, quiet: bool) -> None:
+def print_note(text: str, quiet: bool) -> None:
+    """Print a line on standard error, unless `quiet`."""
     if not quiet:
         click.echo(text, err=True)
 
 
-def announce(dataset: Dataset, quiet: bool) -> None:
-    """Say in one line what is trained on, held out and left out, and note copies in another."""
-    from distill_prior_gen.training.data import named
+def print_dataset(dataset: Dataset, quiet: bool) -> None:
+    """Print a line about what is trained on, held out and skipped, and a line about copies."""
+    from distill_prior_gen.training.data import abbreviate
 
-    note("; ".join([_use(dataset), *left_out(dataset)]), quiet)
+    print_note("; ".join([_describe_split(dataset), *describe_skipped(dataset)]), quiet)
     if dataset.copies:
-        groups = named(
+        groups = abbreviate(
             [" = ".join(group[:4]) + " ..." * (len(group) > 4) for group in dataset.copies]
         )
-        note(f"the same sound, kept on one side: {'; '.join(groups)}", quiet)
+        print_note(f"the same sound, kept on one side: {'; '.join(groups)}", quiet)
 
 
-def _use(dataset: Dataset) -> str:
-    from distill_prior_gen.training.data import named
+def _describe_split(dataset: Dataset) -> str:
+    from distill_prior_gen.training.data import abbreviate
 
     held_out = []
     rate = dataset.spectrogram.sample_rate
-    whole = {recording.name for recording in dataset.training}
+    trained_on = {recording.name for recording in dataset.training}
     for recording in dataset.validation:
         start, end = (s / rate for s in (recording.start, recording.start + len(recording.samples)))
-        part = f" from {start:.1f} to {end:.1f} s" if recording.name in whole else ""
+        part = f" from {start:.1f} to {end:.1f} s" if recording.name in trained_on else ""
         held_out.append(f"{recording.name}{part} ({end - start:.1f} s)")
     return (
-        f"training on {dataset.duration(dataset.training):.1f} s of {len(whole)} files; held out "
-        f"{dataset.duration(dataset.validation):.1f} s: {', '.join(named(held_out))}"
+        f"training on {dataset.duration(dataset.training):.1f} s of {len(trained_on)} files; "
+        f"held out {dataset.duration(dataset.validation):.1f} s: {', '.join(abbreviate(held_out))}"
     )
 
 
-def left_out(dataset: Dataset) -> list[str]:
-    """What was left out and why, in one phrase; nothing if all was used."""
-    from distill_prior_gen.training.data import named
+def describe_skipped(dataset: Dataset) -> list[str]:
+    """A phrase about which files were left out and why, or nothing if all were used."""
+    from distill_prior_gen.training.data import abbreviate
 
-    reasons = [f"{name} {reason}" for name, reason in dataset.skipped.items()]
-    return [f"left out {len(reasons)}: {', '.join(named(reasons))}"] if reasons else []
+    reasons = [f"{name} {reason}" for name, reason in dataset.skipped_files.items()]
+    return [f"left out {len(reasons)}: {', '.join(abbreviate(reasons))}"] if reasons else []
 
 
-def nothing_kept(ctx: click.Context, path: Path) -> NoReturn:
-    """End the command that was interrupted before there was anything to keep."""
+def exit_without_model(ctx: click.Context, path: Path) -> NoReturn:
+    """End a command that was interrupted before there was anything to keep."""
     click.echo(f"Interrupted before there was anything to keep; {path} was not written.", err=True)
     ctx.exit(options.INTERRUPTED)
 
 
-def saved_elsewhere(wanted: Path, path: Path, failure: str) -> list[str]:
-    return (
-        [f"Error: {failure}; the model was saved as {path} instead of {wanted}"] if failure else []
-    )
+def fallback_notes(wanted: Path, path: Path, failure: str) -> list[str]:
+    """A note that a model was saved as `path` instead of `wanted`, if there was a failure."""
+    if not failure:
+        return []
+    return [f"Error: {failure}; the model was saved as {path} instead of {wanted}"]
 
 
-def draw_picture(
-    path: Path, dataset: Dataset, vqvae: VQVAE, fits: dict[str, Fit], overwrite: bool
+def plot_or_note(
+    path: Path,
+    dataset: Dataset,
+    vqvae: VQVAE,
+    histories: dict[str, TrainingHistory],
+    overwrite: bool,
 ) -> list[str]:
-    """Draw how a training went; a note if that fails, since the model is there all the same."""
-    from distill_prior_gen.training.output import draw_training
+    """Plot a training; a note if that fails, because the model is saved nevertheless."""
+    from distill_prior_gen.training.output import plot_training
 
     try:
-        draw_training(path, dataset, vqvae, fits, overwrite)
+        plot_training(path, dataset, vqvae, histories, overwrite)
     except Exception as error:
         return [f"Warning: the picture could not be drawn: {in_words(error)}"]
     return []
@@ -154,11 +162,16 @@ def report_result(
     """Print notes on standard error, and the path or a description on standard output.
 
     Args:
-        result: ``path`` and what else is known of the training.
-        start: when it began, by `time.perf_counter`.
+        dataset: recordings of the training.
+        result: ``path`` of the model, and further entries of the description.
+        seed: seed of the training.
+        start: time at which the command began, from `time.perf_counter`.
+        notes: lines for standard error.
+        as_json: whether to print the description instead of the path.
+        quiet: whether to print only those notes that are errors.
     """
     for text in notes:
-        note(text, quiet and not text.startswith("Error"))
+        print_note(text, quiet and not text.startswith("Error"))
     if not as_json:
         click.echo(result["path"])
         return
@@ -173,7 +186,7 @@ def report_result(
         "validation": list(dict.fromkeys(r.name for r in dataset.validation)),
         "held_out": held_out,
         "copies": dataset.copies,
-        "skipped": dataset.skipped,
+        "skipped_files": dataset.skipped_files,
         "seed": seed,
         "seconds": round(time.perf_counter() - start, 1),
     }
@@ -181,47 +194,52 @@ def report_result(
 
 
 def vqvae_notes(trained: TrainedVQVAE) -> list[str]:
+    """Lines about a trained VQ-VAE."""
     levels = [
-        f"{level.replace('_', ' ')}: {figures['utilization']:.0%} of the codes used, perplexity "
-        f"{figures['perplexity']:.1f}, {figures['dead_codes']:.0f} dead"
-        for level, figures in trained.health.items()
+        f"{level.replace('_', ' ')}: {use['utilization']:.0%} of the codes used, perplexity "
+        f"{use['perplexity']:.1f}, {use['dead_codes']:.0f} dead"
+        for level, use in trained.health.items()
     ]
-    kept = f"VQ-VAE: epoch {trained.fit.epoch} kept, mel error {trained.fit.val_loss:.3f}"
+    history = trained.history
+    kept = f"VQ-VAE: epoch {history.epoch} kept, mel error {history.val_loss:.3f}"
     return [kept, *levels, *(f"Warning: {text}" for text in trained.warnings)]
 
 
 def prior_notes(trained: TrainedPrior) -> list[str]:
+    """Lines about a trained prior."""
     kept = (
-        f"prior: epoch {trained.fit.epoch} kept, perplexity {trained.perplexity:.2f} "
+        f"prior: epoch {trained.history.epoch} kept, perplexity {trained.perplexity:.2f} "
         f"({trained.code_perplexity:.1f} by the frequency of the codes alone)"
     )
     return [kept, *(f"Warning: {text}" for text in trained.warnings)]
 
 
 def vqvae_result(trained: TrainedVQVAE) -> dict[str, Any]:
+    """Description of a trained VQ-VAE for ``--json``."""
     return {
-        "epochs": len(trained.fit.val_losses),
-        "kept_epoch": trained.fit.epoch,
-        "mel_error": trained.fit.val_loss,
+        "epochs": len(trained.history.val_losses),
+        "kept_epoch": trained.history.epoch,
+        "mel_error": trained.history.val_loss,
         "health": trained.health,
-        "interrupted": trained.fit.interrupted,
+        "interrupted": trained.history.interrupted,
         "warnings": trained.warnings,
     }
 
 
 def prior_result(trained: TrainedPrior) -> dict[str, Any]:
+    """Description of a trained prior for ``--json``."""
     return {
-        "epochs": len(trained.fit.val_losses),
-        "kept_epoch": trained.fit.epoch,
+        "epochs": len(trained.history.val_losses),
+        "kept_epoch": trained.history.epoch,
         "perplexity": trained.perplexity,
         "code_perplexity": trained.code_perplexity,
-        "interrupted": trained.fit.interrupted,
+        "interrupted": trained.history.interrupted,
         "warnings": trained.warnings,
     }
 
 
 def refuse_existing(*paths: Path) -> None:
-    """Raise FileExistsError if one of the paths is taken."""
+    """Raise FileExistsError if one of the paths exists."""
     for path in paths:
         if path.exists():
             raise FileExistsError(f"{path} exists; choose another name or add --force")

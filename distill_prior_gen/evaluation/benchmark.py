@@ -1,8 +1,8 @@
-"""This package's way beside the plain one, timed in one process.
+"""Timing this package against a plain implementation, in one process.
 
-The plain way is that of a first implementation: `nn.TransformerEncoder` over the
-whole sequence for every token, one chunk after the other, each chunk inverted on its
-own by torchaudio.
+The plain implementation is what one would write first: `nn.TransformerEncoder` reads the whole
+sequence again for every token, chunks are sampled one after the other, and torchaudio inverts
+each of them separately.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -35,14 +35,17 @@ from distill_prior_gen.stopwatch import Stopwatch
 logger = logging.getLogger("distill_prior_gen")
 
 STAGES = ("sampling", "decoding", "inversion")
-OVERLAP_S = 0.05
-RUNS = 5
-DECODED_S = 30
-"""Seconds of decoded mels that vocoders are compared on."""
+OVERLAP_SECONDS = 0.05
+
+NUM_RUNS = 5
+"""Number of runs of this package, and of the plain implementation for 1 s of sound."""
+
+DECODED_SECONDS = 30
+"""Duration of the decoded mels that vocoders are compared on."""
 
 
 class PlainPrior(nn.Module):
-    """The prior on top of ``nn.TransformerEncoder``, with the same weights and no cache."""
+    """A prior with the weights of another, on ``nn.TransformerEncoder`` and without a cache."""
 
     def __init__(self, prior: Prior) -> None:
         super().__init__()
@@ -50,14 +53,14 @@ class PlainPrior(nn.Module):
         layer = nn.TransformerEncoderLayer(
             hidden_size, prior.num_heads, 4 * hidden_size, batch_first=True, norm_first=True
         )
-        layers = len(prior.transformer)
+        num_layers = len(prior.transformer)
         self.prior = prior
-        self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.transformer = nn.TransformerEncoder(layer, num_layers, enable_nested_tensor=False)
         self.transformer.load_state_dict(prior.transformer.state_dict())
         self.eval()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits ``[batch, token, codebook_size]`` of `tokens` ``[batch, token]``."""
+        """Logits ``[batch, token, codebook_size]`` of int64 `tokens` ``[batch, token]``."""
         prior, length = self.prior, tokens.shape[1]
         positions = torch.arange(length, device=tokens.device)
         x = prior.token_emb(tokens) + prior.pos_emb(positions)
@@ -67,7 +70,7 @@ class PlainPrior(nn.Module):
 
 
 def random_model() -> PriorModel:
-    """A model of random weights: 128 codes x 3 levels, prior of 256 hidden x 4 layers."""
+    """A model with random weights: 128 codes x 3 levels, a prior with 256 hidden x 4 layers."""
     with torch.random.fork_rng(devices=[]), TemporaryDirectory() as folder:
         torch.manual_seed(0)
         path = Path(folder) / "random.distill"
@@ -80,24 +83,29 @@ def random_model() -> PriorModel:
 def run_benchmark(
     model: PriorModel, durations: Sequence[int], progress: Progress
 ) -> list[dict[str, Any]]:
-    """Time both ways of making `durations` seconds.
+    """Time this package and the plain implementation.
+
+    Args:
+        model: model to generate with.
+        durations: durations of the sound to generate, in seconds, at least 1.
+        progress: called before each duration.
 
     Returns:
-        A row for each stage and duration: ``stage``, ``seconds`` of sound, and the
-        seconds that it took, ``plain`` and ``here``, with their ``ratio``; of short
-        work the medians of several runs.
+        A row for each duration and stage (`STAGES` and ``whole``): ``stage``; ``seconds``, the
+        duration; ``plain`` and ``here``, the median times of both implementations in seconds;
+        and ``ratio``, the first divided by the second.
     """
     rows = []
     plain_prior = PlainPrior(model.prior)
     config = GenerationConfig(sampler="independent", seed=0)
-    make(model, config, 1)  # leaves the costs of a first call out of the figures
+    time_package(model, config, 1)  # warm-up
     for index, seconds in enumerate(durations):
         progress(index / len(durations), f"{seconds} s of sound...")
         chunk_s = model.chunk_samples / model.sample_rate
         chunks = max(1, round(seconds / chunk_s))
-        plain_runs = max(1, RUNS // seconds)
-        here = [make(model, config, chunks) for _ in range(RUNS)]
-        plain = [make_plainly(model, plain_prior, config, chunks) for _ in range(plain_runs)]
+        plain_runs = max(1, NUM_RUNS // seconds)
+        here = [time_package(model, config, chunks) for _ in range(NUM_RUNS)]
+        plain = [time_plain(model, plain_prior, config, chunks) for _ in range(plain_runs)]
         for run in (*plain, *here):
             run["whole"] = sum(run.values())
         for stage in (*STAGES, "whole"):
@@ -110,15 +118,15 @@ def run_benchmark(
     return rows
 
 
-def make(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, float]:
-    """Seconds a stage of this package's way."""
+def time_package(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, float]:
+    """Time of each stage of this package in seconds."""
     stopwatch = Stopwatch(model.device)
     with stopwatch("sampling"):
         tokens = sample_codes(model, chunks, config)
     codes = tokens.unflatten(1, (-1, model.num_quantizers))
     with stopwatch("decoding"):
         mels = model.decode(codes)
-    frames = round(OVERLAP_S * model.sample_rate / model.spectrogram.hop_length)
+    frames = round(OVERLAP_SECONDS * model.sample_rate / model.spectrogram.hop_length)
     mel = join_log_mels(mels, frames)
     with stopwatch("inversion"):
         invert_mel(mel, model.spectrogram)
@@ -126,10 +134,10 @@ def make(model: PriorModel, config: GenerationConfig, chunks: int) -> dict[str, 
 
 
 @torch.no_grad()
-def make_plainly(
+def time_plain(
     model: PriorModel, prior: PlainPrior, config: GenerationConfig, chunks: int
 ) -> dict[str, float]:
-    """Seconds a stage of the plain way."""
+    """Time of each stage of the plain implementation in seconds."""
     stopwatch = Stopwatch(model.device)
     generator = torch.Generator().manual_seed(0)
     filters = [config.per_level(field, 1)[0] for field in ("temperature", "top_k", "top_p")]
@@ -151,51 +159,39 @@ def make_plainly(
             mel = model.decode(codes)[0]
         with stopwatch("inversion"):
             pieces.append(invert_mel(mel, model.spectrogram, "torchaudio"))
-    overlap_add(torch.stack(pieces), round(OVERLAP_S * model.sample_rate))
+    overlap_add(torch.stack(pieces), round(OVERLAP_SECONDS * model.sample_rate))
     return stopwatch.seconds
 
 
 def compare_vocoders(
     model: PriorModel, durations: Sequence[int], recordings: Path | None, progress: Progress
 ) -> list[dict[str, Any]]:
-    """Time the vocoders and measure how well the mel of their sound fits the one asked for.
+    """Time the vocoders, and measure how well their sound fits the mels it was made from.
 
     Args:
-        model: whose decoded mels are inverted.
-        durations: seconds of sound to invert.
-        recordings: a folder of audio files whose mels are inverted too, each cut to the
-            longest of `durations`.
-        progress: called after each vocoder.
+        model: model whose decoded mels are inverted.
+        durations: durations of the decoded mels in seconds.
+        recordings: folder with audio files; if given, their mels are inverted as well, each cut
+            to the longest of `durations`.
+        progress: called before each vocoder.
 
     Returns:
-        A row for each kind of mel, duration and vocoder: ``seconds`` of sound (at most), and
-        as means over the mels ``time`` in seconds, ``l1``, ``convergence`` and ``onsets`` (see
-        `mel_fit`), with ``time_ratio``, ``l1_ratio`` and ``convergence_ratio`` to torchaudio.
+        A row for each kind of mel, duration and vocoder: ``mels``, the kind; ``seconds``, the
+        duration, at most; ``vocoder``; ``time`` in seconds; ``l1``, ``convergence`` and
+        ``onsets``, see `mel_fit`; and ``time_ratio``, ``l1_ratio`` and ``convergence_ratio``, the
+        values relative to torchaudio. Values are means over the mels.
+
+    Raises:
+        ValueError: if none of the recordings can be read.
     """
-    mels: dict[tuple[str, int], list[Tensor]] = {}
-    for seconds in durations:
-        config = GenerationConfig(duration=seconds, allow_long=True, quality="fast", seed=0)
-        takes = generate_takes(model, config, max(1, DECODED_S // seconds))
-        mels["decoded", seconds] = [take.mel for take in takes]
-    if recordings:
-        mels["recordings", max(durations)] = [
-            model.spectrogram.log_mel(audio)
-            for audio in read_recordings(recordings, model.sample_rate, max(durations))
-        ]
+    sources = _source_mels(model, durations, recordings)
     methods = [("torchaudio", QUALITIES[0]), *(("mel-griffin-lim", q) for q in QUALITIES)]
     rows: list[dict[str, Any]] = []
-    for (kind, seconds), group in mels.items():
-        reference: dict[str, Any] = {}
+    for (kind, seconds), mels in sources.items():
+        reference: dict[str, float] = {}
         for vocoder, quality in methods:
-            progress(len(rows) / (len(mels) * len(methods)), f"{vocoder}, {kind} mels...")
-            start = time.perf_counter()
-            sounds = [invert_mel(mel, model.spectrogram, vocoder, quality) for mel in group]
-            row = {"time": (time.perf_counter() - start) / len(group)}
-            fits = [
-                mel_fit(mel, sound, model.spectrogram)
-                for mel, sound in zip(group, sounds, strict=True)
-            ]
-            row |= {key: sum(fit[key] for fit in fits) / len(fits) for key in fits[0]}
+            progress(len(rows) / (len(sources) * len(methods)), f"{vocoder}, {kind} mels...")
+            row = _measure_vocoder(mels, model.spectrogram, vocoder, quality)
             reference = reference or row
             ratios = {f"{key}_ratio": row[key] / reference[key] for key in row if key != "onsets"}
             name = vocoder if vocoder == "torchaudio" else f"{vocoder} {quality}"
@@ -203,20 +199,56 @@ def compare_vocoders(
     return rows
 
 
+def _source_mels(
+    model: PriorModel, durations: Sequence[int], recordings: Path | None
+) -> dict[tuple[str, int], list[Tensor]]:
+    """Log-mels ``[n_mels, frames]`` by their kind and their duration in seconds."""
+    mels: dict[tuple[str, int], list[Tensor]] = {}
+    for seconds in durations:
+        config = GenerationConfig(duration=seconds, allow_long=True, quality="fast", seed=0)
+        takes = generate_takes(model, config, max(1, DECODED_SECONDS // seconds))
+        mels["decoded", seconds] = [take.mel for take in takes]
+    if recordings:
+        longest = max(durations)
+        mels["recordings", longest] = [
+            model.spectrogram.log_mel(audio)
+            for audio in read_recordings(recordings, model.sample_rate, longest)
+        ]
+    return mels
+
+
+def _measure_vocoder(
+    mels: Sequence[Tensor], spectrogram: SpectrogramSettings, vocoder: str, quality: str
+) -> dict[str, float]:
+    """Mean time in seconds of inverting a mel, and means of `mel_fit`."""
+    start = time.perf_counter()
+    sounds = [invert_mel(mel, spectrogram, vocoder, quality) for mel in mels]
+    seconds = time.perf_counter() - start
+    fits = [mel_fit(mel, sound, spectrogram) for mel, sound in zip(mels, sounds, strict=True)]
+    return {"time": seconds / len(mels)} | {key: mean(fit[key] for fit in fits) for key in fits[0]}
+
+
 def read_recordings(folder: Path, sample_rate: int, seconds: float) -> list[Tensor]:
-    """The beginnings of the sound files in a folder, see `read_mono`.
+    """Beginnings of the sound files in a folder, float32 ``[samples]`` each.
+
+    Files that cannot be read are left out with a warning.
+
+    Args:
+        folder: folder with sound files; folders within it are searched as well.
+        sample_rate: sample rate in Hz to resample to.
+        seconds: maximum duration.
 
     Raises:
         ValueError: if none can be read.
     """
     recordings = []
-    files, left_out = find_recordings(folder)
+    files, skipped = find_recordings(folder)
     for path in files:
         try:
             recordings.append(read_mono(path, sample_rate, seconds))
         except RecordingError as error:
-            left_out[printable(path.relative_to(folder).as_posix())] = error.reason
-    reasons = [f"{name} {reason}" for name, reason in left_out.items()]
+            skipped[printable(path.relative_to(folder).as_posix())] = error.reason
+    reasons = [f"{name} {reason}" for name, reason in skipped.items()]
     if not recordings:
         raise ValueError("; ".join([f"{printable(folder)} holds no recordings", *reasons]))
     for reason in reasons:

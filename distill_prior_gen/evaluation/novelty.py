@@ -22,22 +22,27 @@ from distill_prior_gen.sampling.takes import draw_takes
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.vqvae import encode
 
-COPY = 0.9
-"""Share of equal codes from which a chunk counts as a copy."""
+MIN_COPY_SHARE = 0.9
+"""A chunk counts as a copy from this share of equal codes."""
 
-STEPS = 4
-"""Chunks of a recording that begin within the duration of one, so that a copy is found."""
+CHUNK_STEPS = 4
+"""Chunks of recordings overlap: this many begin within the length of a chunk, to find copies."""
+
+NO_RECORDING = -1
+"""Owner of generated chunks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Novelty:
-    """How near chunks are to their nearest chunk of a recording.
+    """How similar chunks are to the most similar chunk of a recording.
+
+    Both measures are dicts with ``equal_codes``, the largest share of equal codes, from 0 to 1,
+    and ``mel_distance``, the smallest mean absolute difference of the decoded log-mels, float32
+    ``[chunk]`` each. They may come from different chunks.
 
     Attributes:
-        takes: of generated chunks, ``equal_codes`` (share, 0 to 1) and ``mel_distance``
-            (mean absolute difference of the decoded log-mels), float32 ``[chunk]``; each is
-            that of the chunk nearest in its own measure.
-        recordings: the same of chunks of recordings and those of all other recordings.
+        takes: measures of generated chunks, compared with all recordings.
+        recordings: measures of chunks of recordings, each compared with all other recordings.
     """
 
     takes: dict[str, Tensor]
@@ -45,28 +50,32 @@ class Novelty:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Medians and extremes of both, the share of copies, and that of strangers.
+        """Statistics of the chunks.
 
-        A stranger is farther from every recording, as a mel, than any chunk of a recording is
-        from the other recordings.
+        ``takes`` and ``recordings`` have the ``lowest``, ``median`` and ``highest`` value of
+        each measure. ``chunks`` is the number of generated chunks, ``copies`` the share of them
+        with at least `MIN_COPY_SHARE` equal codes, and ``outliers`` the share of them whose mel
+        distance is greater than that of any chunk of a recording.
         """
         farthest = float(self.recordings["mel_distance"].max())
         return {
-            **{
-                group: {
-                    measure: {
-                        "lowest": float(values.min()),
-                        "median": median(values.tolist()),
-                        "highest": float(values.max()),
-                    }
-                    for measure, values in measures.items()
-                }
-                for group, measures in (("takes", self.takes), ("recordings", self.recordings))
-            },
+            "takes": _statistics(self.takes),
+            "recordings": _statistics(self.recordings),
             "chunks": len(self.takes["equal_codes"]),
-            "copies": float((self.takes["equal_codes"] >= COPY).float().mean()),
-            "strangers": float((self.takes["mel_distance"] > farthest).float().mean()),
+            "copies": float((self.takes["equal_codes"] >= MIN_COPY_SHARE).float().mean()),
+            "outliers": float((self.takes["mel_distance"] > farthest).float().mean()),
         }
+
+
+def _statistics(measures: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    return {
+        measure: {
+            "lowest": float(values.min()),
+            "median": median(values.tolist()),
+            "highest": float(values.max()),
+        }
+        for measure, values in measures.items()
+    }
 
 
 @torch.no_grad()
@@ -77,27 +86,25 @@ def measure_novelty(
     config: GenerationConfig,
     progress: Progress,
 ) -> Novelty:
-    """Compare takes with the recordings that a model was trained on.
+    """Compare generated takes with the recordings that a model was trained on.
 
-    Chunks are compared by their codes, and by the mels that the codes decode to, which leaves
-    the losses of the VQ-VAE out of the distance.
+    Chunks are compared by their codes and by the log-mels that the codes decode to, so that
+    reconstruction errors of the VQ-VAE do not count.
 
     Args:
-        dataset: all its recordings count, whether held out in training or not.
-        takes: how many are made.
-        config: of the takes, which are those of its seed (0 if it has none) and the next.
+        model: model that generates the takes.
+        dataset: recordings with the spectrogram settings and chunk length of the model. Those
+            that were held out count as well. Copies of one sound count as one recording.
+        takes: number of takes.
+        config: settings of the takes. Their seeds are `config.seed`, or 0 if that is None, and
+            the following ones.
+        progress: called with the share that is done.
+
+    Raises:
+        ValueError: if there is no such sampler.
     """
     progress(0.0, "Encoding the recordings...")
-    step = max(1, dataset.chunk_samples // STEPS)
-    sound = {name: names[0] for names in dataset.copies for name in names}
-    numbers: dict[str, int] = {}
-    codes, owners = [], []
-    for recording in dataset.recordings:
-        chunks = dataset.cut([recording], step=step)
-        codes.append(encode(model.vqvae, dataset, chunks))
-        name = sound.get(recording.name, recording.name)  # copies do not count as others
-        owners += [numbers.setdefault(name, len(numbers))] * len(chunks)
-    known, owner = torch.cat(codes), torch.tensor(owners)
+    known, owners = _encode_recordings(model, dataset)
     sampler = get_registered("sampler", config.sampler, samplers())
     first = config.seed or 0
     layout = plan_layout(model, config, sampler.continues)
@@ -105,15 +112,29 @@ def measure_novelty(
     def report(share: float, text: str) -> None:
         progress(0.1 + 0.6 * share, text)
 
-    made = draw_takes(sampler, model, config, range(first, first + takes), layout, None, report)
-    made = made.flatten(0, 1)
+    codes = draw_takes(sampler, model, config, range(first, first + takes), layout, None, report)
+    codes = codes.flatten(0, 1)
     progress(0.7, "Comparing...")
-    known_mels, made_mels = model.decode(known).cpu(), model.decode(made).cpu()
-    nobody = torch.full((len(made),), -1)
+    known_mels, mels = model.decode(known).cpu(), model.decode(codes).cpu()
+    no_owners = torch.full((len(codes),), NO_RECORDING)
     return Novelty(
-        takes=nearest(made, made_mels, nobody, known, known_mels, owner),
-        recordings=nearest(known, known_mels, owner, known, known_mels, owner),
+        takes=nearest(codes, mels, no_owners, known, known_mels, owners),
+        recordings=nearest(known, known_mels, owners, known, known_mels, owners),
     )
+
+
+def _encode_recordings(model: PriorModel, dataset: Dataset) -> tuple[Tensor, Tensor]:
+    """Codes ``[chunk, H * W, level]`` of overlapping chunks, and owners ``[chunk]``."""
+    step = max(1, dataset.chunk_samples // CHUNK_STEPS)
+    first_copy = {name: names[0] for names in dataset.copies for name in names}
+    numbers: dict[str, int] = {}
+    codes, owners = [], []
+    for recording in dataset.recordings:
+        chunks = dataset.cut([recording], step=step)
+        codes.append(encode(model.vqvae, dataset, chunks))
+        name = first_copy.get(recording.name, recording.name)
+        owners += [numbers.setdefault(name, len(numbers))] * len(chunks)
+    return torch.cat(codes), torch.tensor(owners)
 
 
 def nearest(
@@ -124,12 +145,16 @@ def nearest(
     known_mels: Tensor,
     known_owners: Tensor,
 ) -> dict[str, Tensor]:
-    """`Novelty`'s measures of chunks and the nearest known chunk of another owner.
+    """Compare chunks with all known chunks of other owners.
 
     Args:
         codes, known_codes: int64 ``[chunk, H * W, level]``.
-        mels, known_mels: log-mels ``[chunk, n_mels, frames]``.
-        owners, known_owners: int64 ``[chunk]``, which recording a chunk is of.
+        mels, known_mels: log-mels, float32 ``[chunk, n_mels, frames]``.
+        owners, known_owners: number of the recording that each chunk comes from, or
+            `NO_RECORDING`, int64 ``[chunk]``.
+
+    Returns:
+        ``equal_codes`` and ``mel_distance`` of the nearest chunks, see `Novelty`.
     """
     equal, distance = [], []
     for chunk, mel, owner in zip(codes, mels, owners, strict=True):
@@ -139,7 +164,7 @@ def nearest(
     return {"equal_codes": torch.stack(equal), "mel_distance": torch.stack(distance)}
 
 
-def draw_novelty(path: Path, novelty: Novelty, overwrite: bool = False) -> None:
+def plot_novelty(path: Path, novelty: Novelty, overwrite: bool = False) -> None:
     """Write a PNG with histograms of both measures.
 
     Raises:

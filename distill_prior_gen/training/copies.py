@@ -1,4 +1,4 @@
-"""Recordings of the same sound: copies in other formats, at other rates or levels."""
+"""Finding recordings of the same sound: copies in other formats, at other rates or levels."""
 
 from __future__ import annotations
 
@@ -14,34 +14,36 @@ from torch import Tensor
 from distill_prior_gen.audio.recordings import resample
 from distill_prior_gen.training.recording import Recording
 
-RATE = 16_000
-"""Sample rate in Hz, at most, at which recordings are compared."""
+MAX_RATE = 16_000
+"""Highest sample rate in Hz at which recordings are compared."""
 
-COMPARED = 2.0
-"""Seconds from the beginning of the sound that are compared."""
+COMPARED_SECONDS = 2.0
+"""Only the beginning of the sounds is compared, this many seconds."""
 
-AUDIBLE = 0.03
-"""The sound begins where it first reaches this share of its level, -30 dB."""
+AUDIBLE_RATIO = 0.03
+"""A sound begins where it first reaches this fraction of its level, -30 dB."""
 
-FRAME = 0.01
-"""Seconds of a frame of the level."""
+FRAME_SECONDS = 0.01
+"""Length of a frame in which a peak is measured."""
 
-LOUD_FRAMES = 10
-"""The level is that of the frame with this rank, so that a click does not set it."""
+LEVEL_RANK = 10
+"""The level is the peak of the frame with this rank, so that a click does not set it."""
 
-SAME = 0.9
-"""Copies correlate at least so much; lossy formats leave more, other takes much less."""
+MIN_CORRELATION = 0.9
+"""Lowest correlation of copies. That of lossy formats is higher, that of other takes much lower."""
 
-BANDS = 12
-NEAR = 6.0
-"""Copies differ less than this in the levels of octave-like bands, on average, in dB."""
+NUM_BANDS = 12
+MAX_BAND_DIFFERENCE = 6.0
+"""Highest mean difference, in dB, of the levels of copies in logarithmic frequency bands."""
 
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """A recording and where, in samples, the sound of its group lies in it.
+    """A recording in a group of copies.
 
-    `shift` is how much later than in the first recording of the group.
+    Attributes:
+        recording: the recording.
+        shift: samples by which the sound comes later in it than in the group's first recording.
     """
 
     recording: Recording
@@ -49,15 +51,15 @@ class Copy:
 
 
 @dataclass(frozen=True, eq=False)
-class Sketch:
+class Fingerprint:
     """The beginning of a sound, with its loudness evened out.
 
     Attributes:
-        start: where it begins in the recording, in samples.
+        start: sample of the recording at which the sound begins.
         rate: sample rate of `samples` in Hz.
-        samples: float32 ``[samples]``, of length 1 as a vector.
-        bands: levels of its spectrum in dB, float32 ``[BANDS]``.
-        spectra: transforms of `samples`, by their lengths, that were needed so far.
+        samples: float32 ``[samples]``, scaled to a Euclidean norm of 1.
+        bands: levels of the spectrum in dB, float32 ``[NUM_BANDS]``.
+        spectra: cache of Fourier transforms of `samples` by length.
     """
 
     start: int
@@ -67,76 +69,82 @@ class Sketch:
     spectra: dict[int, Tensor] = field(default_factory=dict)
 
     def spectrum(self, size: int) -> Tensor:
+        """Fourier transform of `samples`, padded to `size`."""
         if size not in self.spectra:
             self.spectra[size] = torch.fft.rfft(self.samples, size)
         return self.spectra[size]
 
 
 def group_copies(recordings: Sequence[Recording], sample_rate: int) -> list[list[Copy]]:
-    """Recordings in groups: copies of the same sound, and files that differ in their suffix alone.
+    """Group copies of the same sound, and files whose names differ only in the suffix.
 
-    Copies are found by the correlation of their waveforms, whatever their names, levels and
-    polarity and however much silence stands before the sound.
+    Copies are found by the correlation of their waveforms. Names, levels, polarity and silence
+    before the sound do not matter.
     """
     groups: list[list[Copy]] = []
     stems: dict[str, list[Copy]] = {}
-    sketches: list[tuple[Sketch, list[Copy], int]] = []
+    compared: list[tuple[Fingerprint, list[Copy], int]] = []
     for recording in recordings:
-        sketch = sketch_of(recording.samples, sample_rate)
+        fingerprint = compute_fingerprint(recording.samples, sample_rate)
         stem = str(PurePosixPath(recording.name).with_suffix("")).casefold()
         group, shift = stems.get(stem), 0
-        for other, its_group, its_shift in sketches:
-            if group in (None, its_group):
-                found = shift_between(other, sketch, sample_rate)
+        for other, other_group, other_shift in compared:
+            if group in (None, other_group):
+                found = find_shift(other, fingerprint, sample_rate)
                 if found is not None:
-                    group, shift = its_group, its_shift + found
+                    group, shift = other_group, other_shift + found
                     break
         if group is None:
             group = []
             groups.append(group)
         group.append(Copy(recording, shift))
         stems.setdefault(stem, group)
-        sketches.append((sketch, group, shift))
+        compared.append((fingerprint, group, shift))
     return groups
 
 
-def sketch_of(samples: Tensor, sample_rate: int) -> Sketch:
-    """The sketch of a recording that is not silent, ``[samples]``."""
-    frame = max(1, int(FRAME * sample_rate))
+def compute_fingerprint(samples: Tensor, sample_rate: int) -> Fingerprint:
+    """Fingerprint of a recording ``[samples]`` that is not silent."""
+    frame = max(1, int(FRAME_SECONDS * sample_rate))
     peaks = F.max_pool1d(samples.abs()[None], frame, ceil_mode=True)[0]
-    level = float(
-        peaks.sort(descending=True).values[: max(1, min(LOUD_FRAMES, len(peaks) // 4))][-1]
-    )
-    audible = (peaks >= AUDIBLE * level).nonzero()[:, 0]
+    rank = max(1, min(LEVEL_RANK, len(peaks) // 4))
+    level = float(peaks.sort(descending=True).values[rank - 1])
+    audible = (peaks >= AUDIBLE_RATIO * level).nonzero()[:, 0]
     start, end = int(audible[0]) * frame, (int(audible[-1]) + 1) * frame
-    rate = min(RATE, sample_rate)
-    sound = samples[start : min(end, start + int(COMPARED * sample_rate))]
+    rate = min(MAX_RATE, sample_rate)
+    sound = samples[start : min(end, start + int(COMPARED_SECONDS * sample_rate))]
     sound = resample(sound.contiguous(), sample_rate, rate)
-    around = int(2 * FRAME * rate) * 2 + 1
-    power = F.avg_pool1d(sound.square()[None], around, 1, around // 2)[0]
-    even = sound / (power.sqrt() + AUDIBLE * level)
-    spectrum = torch.fft.rfft(even, 4 * BANDS * max(1, -(-len(even) // (4 * BANDS)))).abs().square()
-    edges = torch.logspace(-2, 0, BANDS + 1) * (len(spectrum) - 1)
-    parts = [float(spectrum[int(low) : int(high) + 1].mean()) for low, high in pairwise(edges)]
-    bands = 10 * torch.tensor(parts).clamp_min(1e-12).log10()
-    bands = (bands - bands.max()).clamp_min(-30)
-    return Sketch(start, rate, even / even.norm().clamp_min(1e-12), bands)
+    window = int(2 * FRAME_SECONDS * rate) * 2 + 1
+    power = F.avg_pool1d(sound.square()[None], window, 1, window // 2)[0]
+    even = sound / (power.sqrt() + AUDIBLE_RATIO * level)
+    return Fingerprint(start, rate, even / even.norm().clamp_min(1e-12), _band_levels(even))
 
 
-def shift_between(first: Sketch, second: Sketch, sample_rate: int) -> int | None:
-    """How many samples later than in the first recording the sound is in the second.
+def _band_levels(sound: Tensor) -> Tensor:
+    """Levels of a waveform ``[samples]`` in logarithmic bands, dB below the loudest band."""
+    block = 4 * NUM_BANDS
+    spectrum = torch.fft.rfft(sound, block * max(1, -(-len(sound) // block))).abs().square()
+    edges = torch.logspace(-2, 0, NUM_BANDS + 1) * (len(spectrum) - 1)
+    powers = [float(spectrum[int(low) : int(high) + 1].mean()) for low, high in pairwise(edges)]
+    levels = 10 * torch.tensor(powers).clamp_min(1e-12).log10()
+    return (levels - levels.max()).clamp_min(-30)
 
-    None if they are not copies.
+
+def find_shift(first: Fingerprint, second: Fingerprint, sample_rate: int) -> int | None:
+    """Samples by which the sound comes later in the second recording than in the first.
+
+    Returns:
+        The shift at `sample_rate`, or None if the recordings are not copies.
     """
     lengths = sorted((len(first.samples), len(second.samples)))
-    if lengths[0] < SAME * SAME * lengths[1] - 0.05 * first.rate:
+    if lengths[0] < MIN_CORRELATION**2 * lengths[1] - 0.05 * first.rate:
         return None
-    if float((first.bands - second.bands).abs().mean()) > NEAR:
+    if float((first.bands - second.bands).abs().mean()) > MAX_BAND_DIFFERENCE:
         return None
-    size = 1 << sum(lengths).bit_length()  # few sizes, for which transforms are kept
+    size = 1 << sum(lengths).bit_length()  # a power of two, so that cached spectra are reused
     correlation = torch.fft.irfft(second.spectrum(size) * first.spectrum(size).conj(), size)
     best = int(correlation.abs().argmax())
-    if float(correlation[best].abs()) < SAME:
+    if float(correlation[best].abs()) < MIN_CORRELATION:
         return None
     later = best if best < lengths[1] else best - size
     return second.start - first.start + round(later * sample_rate / first.rate)

@@ -1,4 +1,4 @@
-"""Recordings for training: read, split by file, cut into chunks, as log-mels."""
+"""Recordings for training: reading them, cutting them into chunks, and log-mels of chunks."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from distill_prior_gen.audio.recordings import (
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.messages import printable
 from distill_prior_gen.training.copies import group_copies
-from distill_prior_gen.training.recording import SILENT_FILE, Recording
+from distill_prior_gen.training.recording import MIN_FILE_PEAK, Recording
 from distill_prior_gen.training.split import hold_out
 
-FILES = (5, 500)
-"""Fewest and most recordings that a model is trained on."""
+MIN_FILES, MAX_FILES = 5, 500
+"""Number of recordings that a model can be trained on."""
 
 SPEEDS = ((1, 1), (1, 1), (24, 25), (25, 24), (16, 15), (15, 16))
-"""Speeds, and so pitches, at which recordings are trained: a third as is, the rest up to a
-semitone off."""
+"""Ratios of the speed, and so of the pitch, at which recordings are used for training.
 
-EPOCH_CHUNKS = 64
-"""Fewest chunks of an epoch; small folders are cut again, at other places, to reach it."""
+A third are used unchanged, the others at most about a semitone higher or lower.
+"""
 
-CHUNKS_AT_ONCE = 64
-MOST_NAMED = 6
+MIN_EPOCH_CHUNKS = 64
+"""Minimum number of chunks in an epoch; small datasets are cut again at new offsets."""
+
+MEL_BATCH_SIZE = 64
+MAX_LISTED = 6
+"""Maximum number of names in a message."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +47,13 @@ class Dataset:
     """Recordings at the sample rate of `spectrogram`, some of them held out.
 
     Attributes:
-        training, validation: recordings to train on and recordings that are held out. Parts of one
-            file may be on both sides.
+        training: recordings to train on.
+        validation: recordings that are held out. Parts of one file may be in both.
         spectrogram: settings of the model's spectrograms.
-        chunk_duration: seconds of a chunk; a fraction gives an exact number of samples.
-        name: of the folder.
-        skipped: reasons why files were left out, by their names.
-        copies: names of recordings of the same sound, group by group.
+        chunk_duration: length of a chunk in seconds; a fraction gives an exact number of samples.
+        name: name of the folder.
+        skipped_files: why files were left out, by their names.
+        copies: names of the files with the same sound, one list for each group of copies.
     """
 
     training: Sequence[Recording]
@@ -58,29 +61,31 @@ class Dataset:
     spectrogram: SpectrogramSettings = field(default_factory=SpectrogramSettings)
     chunk_duration: float | Fraction = 1.0
     name: str = ""
-    skipped: dict[str, str] = field(default_factory=dict)
+    skipped_files: dict[str, str] = field(default_factory=dict)
     copies: Sequence[Sequence[str]] = ()
 
     @property
     def recordings(self) -> list[Recording]:
+        """All recordings, those to train on first."""
         return [*self.training, *self.validation]
 
     @property
     def files(self) -> int:
-        """Number of files that recordings are from."""
+        """Number of files that the recordings come from."""
         return len({recording.name for recording in self.recordings})
 
     @property
     def seconds(self) -> float:
-        """Duration of all recordings."""
+        """Total duration of all recordings in seconds."""
         return self.duration(self.recordings)
 
     def duration(self, recordings: Sequence[Recording]) -> float:
-        """Seconds of recordings."""
+        """Total duration of some recordings in seconds."""
         return sum(len(r.samples) for r in recordings) / self.spectrogram.sample_rate
 
     @property
     def chunk_samples(self) -> int:
+        """Length of a chunk in samples."""
         return int(self.chunk_duration * self.spectrogram.sample_rate)
 
     def cut(
@@ -89,16 +94,21 @@ class Dataset:
         generator: torch.Generator | None = None,
         step: int | None = None,
     ) -> list[Tensor]:
-        """Chunks that cover the recordings except silence, each at most `chunk_samples` long.
+        """Cut recordings into chunks that cover them, and leave out silent chunks.
 
-        The first and the last chunk of a recording are moved inwards until they lie within
-        it, so that only a recording shorter than a chunk gives a shorter one.
+        The first and the last chunk of a recording are moved inwards until they lie within it.
+        Only a recording that is shorter than a chunk gives a shorter chunk.
 
         Args:
-            recordings: to cut.
-            generator: draws where to cut, and one of the `SPEEDS` for each recording; without
-                one, recordings are cut from their beginning.
-            step: samples from one chunk to the next; None lets them lie end to end.
+            recordings: recordings to cut.
+            generator: random generator for the offset of the first chunk and for one of the
+                `SPEEDS` for each recording. Without it, recordings are cut from their beginning,
+                at their own speed.
+            step: samples between the beginnings of neighbouring chunks; by default the length
+                of a chunk.
+
+        Returns:
+            Waveforms, float32 ``[samples]`` with at most `chunk_samples` samples each.
         """
         length, chunks = self.chunk_samples, []
         for recording in recordings:
@@ -117,27 +127,30 @@ class Dataset:
         return chunks
 
     def epoch(self, generator: torch.Generator) -> list[Tensor]:
-        """Chunks of the recordings to train on, at least `EPOCH_CHUNKS`, see `cut`."""
+        """Random chunks of the recordings to train on, at least `MIN_EPOCH_CHUNKS`; see `cut`."""
         chunks: list[Tensor] = []
-        while len(chunks) < EPOCH_CHUNKS:
-            # Sound that is hardly louder than silence may be lost at another speed.
+        while len(chunks) < MIN_EPOCH_CHUNKS:
+            # Very quiet recordings may count as silent at another speed.
             chunks += self.cut(self.training, generator) or self.cut(self.training)
         return chunks
 
     def log_mels(self, chunks: Sequence[Tensor]) -> Tensor:
-        """Log-mels, float32 ``[chunk, n_mels, frames]``, of chunks with at most `chunk_samples`.
+        """Log-mels of chunks, float32 ``[chunk, n_mels, frames]``.
 
-        A short chunk is padded with zeros, and each is scaled to a largest sample of 1, as
-        the Distill app does.
+        As in the Distill app, short chunks are padded with zeros at the end, and each chunk is
+        scaled to a peak of 1.
+
+        Args:
+            chunks: waveforms ``[samples]`` with at most `chunk_samples` samples, not silent.
         """
         padded = [F.pad(chunk, (0, self.chunk_samples - len(chunk))) for chunk in chunks]
         samples = torch.stack(padded)
         return self.spectrogram.log_mel(samples / samples.abs().amax(dim=1, keepdim=True))
 
     def mel_batches(self, chunks: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Log-mels of chunks, `CHUNKS_AT_ONCE` at a time."""
-        for start in range(0, len(chunks), CHUNKS_AT_ONCE):
-            yield self.log_mels(chunks[start : start + CHUNKS_AT_ONCE])
+        """Log-mels of chunks in batches of at most `MEL_BATCH_SIZE`; see `log_mels`."""
+        for start in range(0, len(chunks), MEL_BATCH_SIZE):
+            yield self.log_mels(chunks[start : start + MEL_BATCH_SIZE])
 
 
 def read_dataset(
@@ -146,21 +159,26 @@ def read_dataset(
     chunk_duration: float | Fraction = 1.0,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Read the recordings in a folder and hold about a fifth of the seconds out.
+    """Read the recordings in a folder and hold out about a fifth of their duration.
 
-    Which are held out depends on their names and what is in them alone, see `hold_out`. Files that
-    cannot be read, and silent ones, are left out.
+    Recordings are mixed to mono and resampled to the sample rate of `spectrogram`. Files that
+    cannot be read and silent files are left out; see `Dataset.skipped_files`. Which recordings
+    are held out depends only on their names and contents; see `hold_out`.
 
     Args:
-        folder: with sound files, also in folders within it.
-        spectrogram: settings of the model's spectrograms, by default the defaults.
-        chunk_duration: seconds of a chunk; a fraction gives an exact number of samples.
+        folder: folder with sound files; folders within it are searched as well.
+        spectrogram: settings of the model's spectrograms.
+        chunk_duration: length of a chunk in seconds; a fraction gives an exact number of samples.
         progress: called for each file.
 
+    Returns:
+        The dataset, with 5 to 500 recordings.
+
     Raises:
-        FileNotFoundError, NotADirectoryError: if there is no such folder.
-        ValueError: if it has too few or too many recordings, or only one sound, too short to
-            hold a part of it out.
+        FileNotFoundError: if there is no such folder.
+        NotADirectoryError: if it is a file.
+        ValueError: if the folder has fewer than 5 or more than 500 recordings, or if they are
+            all the same sound, too short to hold out a part of it.
     """
     folder = Path(folder)
     spectrogram = spectrogram or SpectrogramSettings()
@@ -169,17 +187,13 @@ def read_dataset(
         raise ValueError(
             "; ".join([f"{printable(folder)} holds no recordings", *_reasons(skipped)])
         )
-    fewest, most = FILES
-    if len(files) > most:
-        raise ValueError(
-            f"{printable(folder)} has {len(files)} recordings; training takes {fewest} to {most}"
-        )
+    wanted = f"training takes {MIN_FILES} to {MAX_FILES}"
+    if len(files) > MAX_FILES:
+        raise ValueError(f"{printable(folder)} has {len(files)} recordings; {wanted}")
     recordings = _read(folder, files, spectrogram.sample_rate, skipped, progress or no_progress)
-    if len(recordings) < fewest:
+    if len(recordings) < MIN_FILES:
         usable = f"{printable(folder)} has {len(recordings)} usable recordings"
-        raise ValueError(
-            "; ".join([f"{usable}; training takes {fewest} to {most}", *_reasons(skipped)])
-        )
+        raise ValueError("; ".join([usable, wanted, *_reasons(skipped)]))
     groups = group_copies(recordings, spectrogram.sample_rate)
     training, validation = hold_out(groups)
     return Dataset(
@@ -188,7 +202,7 @@ def read_dataset(
         spectrogram,
         chunk_duration,
         name=folder.resolve().name,
-        skipped=skipped,
+        skipped_files=skipped,
         copies=[[copy.recording.name for copy in group] for group in groups if len(group) > 1],
     )
 
@@ -196,7 +210,7 @@ def read_dataset(
 def _read(
     folder: Path, files: Sequence[Path], rate: int, skipped: dict[str, str], progress: Progress
 ) -> list[Recording]:
-    """The recordings that can be used; the reasons why others cannot are added to `skipped`."""
+    """Read the usable recordings; for the others, add the reasons to `skipped`."""
     recordings = []
     for index, path in enumerate(files):
         name = printable(path.relative_to(folder).as_posix())
@@ -206,18 +220,18 @@ def _read(
         except RecordingError as error:
             skipped[name] = error.reason
             continue
-        if samples.abs().max() < SILENT_FILE:
+        if samples.abs().max() < MIN_FILE_PEAK:
             skipped[name] = "is silent"
         else:
             recordings.append(Recording(name, samples))
     return recordings
 
 
-def named(texts: Sequence[str]) -> list[str]:
-    """The first few of many texts, and how many more there are."""
-    more = len(texts) - MOST_NAMED
-    return list(texts) if more <= 1 else [*texts[:MOST_NAMED], f"and {more} more"]
+def abbreviate(texts: Sequence[str]) -> list[str]:
+    """The first `MAX_LISTED` of many texts, and the number of the others."""
+    more = len(texts) - MAX_LISTED
+    return list(texts) if more <= 1 else [*texts[:MAX_LISTED], f"and {more} more"]
 
 
 def _reasons(skipped: dict[str, str]) -> list[str]:
-    return named([f"{name} {reason}" for name, reason in skipped.items()])
+    return abbreviate([f"{name} {reason}" for name, reason in skipped.items()])

@@ -1,4 +1,4 @@
-"""Ctrl-C, and other signals that ask to end, put off where they would lose something."""
+"""Deferring Ctrl-C, and other signals that end the program, while work must not be lost."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ SIGNALS = [
 
 
 class Interruption:
-    """Whether the program was asked to end.
+    """State of deferred signals.
 
     Attributes:
-        came: a signal came where it was put off, and nothing has come of it yet.
+        pending: whether a signal came while signals were deferred and was not raised yet.
     """
 
     def __init__(self) -> None:
-        self.came = False
+        self.pending = False
         self._allowed = False
         self._previous: dict[int, Callable[..., Any]] = {}
 
     @contextmanager
     def allowed(self) -> Iterator[None]:
-        """A block that signals end at once, with what their handlers raise.
+        """A block that signals end at once, with the exception that their handlers raise.
 
         Raises:
-            KeyboardInterrupt: if a signal was put off before.
+            KeyboardInterrupt: if a signal is pending.
         """
-        if self.came:
-            self.came = False
+        if self.pending:
+            self.pending = False
             raise KeyboardInterrupt
         self._allowed = True
         try:
@@ -44,7 +44,7 @@ class Interruption:
     def _install(self) -> None:
         for number in SIGNALS:
             handler = signal.getsignal(number)
-            if callable(handler):  # what the system does by itself, or ignores, stays so
+            if callable(handler):  # SIG_DFL and SIG_IGN stay
                 self._previous[number] = handler
                 signal.signal(number, self._handle)
 
@@ -54,22 +54,22 @@ class Interruption:
 
     def _handle(self, number: int, frame: Any) -> None:
         if self._allowed:
-            self._allowed = False  # a second signal does not disturb what the first has begun
+            self._allowed = False  # a second signal does not disturb the handling of the first
             self._previous[number](number, frame)
             self._allowed = True
         else:
-            self.came = True
+            self.pending = True
 
 
 _active: Interruption | None = None
 
 
 @contextmanager
-def put_off() -> Iterator[Interruption]:
-    """Put off SIGINT, SIGTERM and SIGHUP, where they have handlers, outside of `allowed` blocks.
+def defer_signals() -> Iterator[Interruption]:
+    """Defer SIGINT, SIGTERM and SIGHUP, if they have handlers, outside of `allowed` blocks.
 
-    Within another such block it is the same. In threads other than the main one, which get no
-    signals, it does nothing.
+    Nested blocks share one `Interruption`. Only the main thread gets signals; in other threads
+    the block does nothing.
     """
     global _active
     if threading.current_thread() is not threading.main_thread():

@@ -10,14 +10,15 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from distill_prior_gen.config import Progress
-from distill_prior_gen.training.interrupts import put_off
+from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
 
 Batch = TypeVar("Batch")
 
-WARM_UP = 0.05
+WARM_UP_SHARE = 0.05
 """Share of the training in which the learning rate rises."""
 
 MAX_GRADIENT_NORM = 1.0
@@ -27,17 +28,19 @@ OUT_OF_MEMORY = (
     "not enough memory: you tried",
     "MPS backend out of memory",
 )
-"""What PyTorch says where it has no type for it: the allocators of the CPU and of MPS."""
+"""Messages of PyTorch's CPU and MPS allocators, which raise a plain RuntimeError."""
 
 
 @dataclass
-class Fit:
-    """How a training went.
+class TrainingHistory:
+    """Losses of a training and which epoch was kept.
 
     Attributes:
-        epoch: that was kept, from 1; that of the lowest validation loss.
-        train_losses, val_losses: by epoch; None where there was no validation.
-        interrupted: whether Ctrl-C ended it.
+        epoch: number of the epoch that was kept, counted from 1: the one with the lowest
+            validation loss.
+        train_losses: training loss of each epoch.
+        val_losses: validation loss of each epoch; None where there was no validation.
+        interrupted: whether Ctrl-C ended the training.
     """
 
     epoch: int = 0
@@ -47,7 +50,7 @@ class Fit:
 
     @property
     def val_loss(self) -> float:
-        """Of the epoch that was kept."""
+        """Validation loss of the epoch that was kept."""
         loss = self.val_losses[self.epoch - 1]
         assert loss is not None
         return loss
@@ -55,13 +58,16 @@ class Fit:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
-    """PyTorch's global generators seeded, and set back afterwards; and a generator of one's own."""
+    """Seed PyTorch's global generators for a block, and yield a separate seeded generator.
+
+    The global generators are restored afterwards.
+    """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield torch.Generator().manual_seed(seed)
 
 
-def fit(
+def train_network(
     network: nn.Module,
     settings: VQVAESettings | PriorSettings,
     batches: Callable[[int], Sequence[Batch]],
@@ -69,48 +75,59 @@ def fit(
     validate: Callable[[int], float | None],
     progress: Progress,
     label: str,
-) -> Fit:
-    """Train a network with AdamW and leave it, in evaluation mode, as it was at its best.
+) -> TrainingHistory:
+    """Train a network with AdamW and restore the weights of its best epoch.
+
+    Afterwards the network is in evaluation mode and needs no gradients.
 
     Args:
-        network: to train.
-        settings: `epochs`, `learning_rate` and so on; where they have `patience`, training
-            stops after that many epochs without a lower validation loss.
-        batches: gives the batches of an epoch, counted from 0.
-        loss: of an epoch's batch.
-        validate: gives the loss on what is held out, after an epoch; None if the network is
-            not yet worth keeping.
+        network: the network to train.
+        settings: `epochs`, `learning_rate` and so on. If there is a `patience`, training stops
+            after that many epochs without a lower validation loss.
+        batches: function that returns the batches of an epoch, counted from 0.
+        loss: function that returns the loss of an epoch's batch, a scalar tensor.
+        validate: function that returns the loss on held-out data after an epoch, or None if the
+            network is not yet worth keeping.
         progress: called after each batch.
-        label: of the network, for messages.
+        label: name of the network for messages.
 
     Raises:
         FloatingPointError: if a loss is not finite.
         MemoryError: if there is not enough memory.
         KeyboardInterrupt: if Ctrl-C came before there was anything to keep.
     """
-    fitting = _Fitting(network, settings, progress, label)
-    with put_off() as interruption, _explained_memory(label, settings):
+    trainer = _Trainer(network, settings, progress, label)
+    with defer_signals() as interruption, _explained_memory(label, settings):
         try:
             with interruption.allowed():
                 for epoch in range(settings.epochs):
-                    train_loss = fitting.train(epoch, batches(epoch), loss)
+                    train_loss = trainer.train_epoch(epoch, batches(epoch), loss)
                     network.eval()
                     with torch.no_grad():
                         val_loss = validate(epoch)
-                    if fitting.keep(epoch, train_loss, val_loss):
+                    if trainer.record_epoch(epoch, train_loss, val_loss):
                         break
         except KeyboardInterrupt:
-            if fitting.best is None:
+            if trainer.best is None:
                 raise
-            fitting.result.interrupted = True
-        return fitting.finish()
+            trainer.history.interrupted = True
+        return trainer.restore_best()
 
 
-class _Fitting:
-    """A training under way: the optimizer, the losses and the best epoch.
+def learning_rate_factor(done: float) -> float:
+    """Factor of the learning rate after a share of the training, both from 0 to 1.
+
+    Linear warm-up times cosine decay to 0 without restarts (Loshchilov and Hutter 2017, SGDR,
+    arXiv 1608.03983).
+    """
+    return min(1.0, done / WARM_UP_SHARE) * (1 + math.cos(math.pi * done)) / 2
+
+
+class _Trainer:
+    """State of a training: the optimizer, the losses and the best epoch.
 
     Attributes:
-        result: what `fit` returns.
+        history: what `train_network` returns.
         best: validation loss and weights of the best epoch so far.
     """
 
@@ -123,7 +140,7 @@ class _Fitting:
     ) -> None:
         self.network, self.settings = network, settings
         self.progress, self.label, self.text = progress, label, f"{label}..."
-        self.result = Fit()
+        self.history = TrainingHistory()
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -132,48 +149,55 @@ class _Fitting:
             betas=(0.9, 0.95),
         )
 
-    def train(
+    def train_epoch(
         self, epoch: int, batches: Sequence[Batch], loss: Callable[[int, Batch], Tensor]
     ) -> float:
-        """Train for an epoch; the mean loss of its batches."""
+        """Train for one epoch and return the mean loss of its batches."""
+
+        def share_done(step: int) -> float:
+            return (epoch + (step + 1) / len(batches)) / self.settings.epochs
+
+        # Epochs differ in their number of batches, so each has its own scheduler.
+        scheduler = LambdaLR(self.optimizer, lambda step: learning_rate_factor(share_done(step)))
         self.network.train()
         losses = []
-        for index, batch in enumerate(batches):
-            done = (epoch + (index + 1) / len(batches)) / self.settings.epochs
-            rate = min(1.0, done / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * rate
+        for step, batch in enumerate(batches):
             value = loss(epoch, batch)
-            losses.append(self._finite(float(value.detach()), epoch))
+            losses.append(self._check_finite(float(value.detach()), epoch))
             self.optimizer.zero_grad()
             value.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
             self.optimizer.step()
-            self.progress(done, self.text)
+            scheduler.step()
+            self.progress(share_done(step), self.text)
         return sum(losses) / len(losses)
 
-    def keep(self, epoch: int, train_loss: float, val_loss: float | None) -> bool:
-        """Note the losses of an epoch, and its weights if it is the best; whether to stop."""
-        self.result.train_losses.append(train_loss)
-        self.result.val_losses.append(val_loss)
+    def record_epoch(self, epoch: int, train_loss: float, val_loss: float | None) -> bool:
+        """Record the losses of an epoch, and its weights if it is the best.
+
+        Returns:
+            Whether to stop, because the patience is used up.
+        """
+        self.history.train_losses.append(train_loss)
+        self.history.val_losses.append(val_loss)
         self.text = f"{self.label} {epoch + 1}/{self.settings.epochs}, loss {train_loss:.3f}"
         if val_loss is None:
             return False
-        self.text += f", validation {self._finite(val_loss, epoch):.3f}"
+        self.text += f", validation {self._check_finite(val_loss, epoch):.3f}"
         if self.best is None or val_loss < self.best[0]:
             state = {name: t.clone() for name, t in self.network.state_dict().items()}
-            self.best, self.result.epoch = (val_loss, state), epoch + 1
+            self.best, self.history.epoch = (val_loss, state), epoch + 1
         patience = getattr(self.settings, "patience", self.settings.epochs)
-        return epoch + 1 - self.result.epoch >= patience
+        return epoch + 1 - self.history.epoch >= patience
 
-    def finish(self) -> Fit:
-        """Set the network back to its best epoch."""
+    def restore_best(self) -> TrainingHistory:
+        """Restore the weights of the best epoch."""
         assert self.best is not None
         self.network.load_state_dict(self.best[1])
         self.network.eval().requires_grad_(False)
-        return self.result
+        return self.history
 
-    def _finite(self, loss: float, epoch: int) -> float:
+    def _check_finite(self, loss: float, epoch: int) -> float:
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"the loss of the {self.label} is {loss} in epoch {epoch + 1}; lower "
@@ -184,7 +208,7 @@ class _Fitting:
 
 @contextmanager
 def _explained_memory(label: str, settings: VQVAESettings | PriorSettings) -> Iterator[None]:
-    """Say what to lower when memory runs out."""
+    """Turn errors of memory into a MemoryError that says what to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -1,33 +1,35 @@
-"""What a training leaves behind: the model file and a picture of how it went."""
+"""Results of a training: the model file and a picture of the losses."""
 
 from __future__ import annotations
 
 import math
 import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from torch import Tensor
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
-from distill_prior_gen.training.loop import Fit
+from distill_prior_gen.training.loop import TrainingHistory
 from distill_prior_gen.training.prior import TrainedPrior
 from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
 from distill_prior_gen.training.vqvae import TrainedVQVAE, reconstruct
 
-PICTURE_BYTES = 2_000_000
-"""Room for the picture, and some to spare."""
+MAX_PICTURE_BYTES = 2_000_000
+"""More than the picture needs on disk."""
 
-EXAMPLES = 4
-"""Chunks that are shown beside their reconstructions."""
+NUM_EXAMPLES = 4
+"""Number of chunks that are plotted with their reconstructions."""
 
 
 def save_model(
@@ -39,11 +41,19 @@ def save_model(
 ) -> None:
     """Write a trained model to a ``.distill`` file, whole or not at all.
 
+    Args:
+        path: the model file.
+        dataset: dataset that both networks were trained on.
+        vqvae: result of `train_vqvae`.
+        prior: result of `train_prior`. Without it, `load_model` refuses the file until
+            ``distill-prior train-prior`` has added a prior.
+        overwrite: whether to replace an existing file.
+
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
+        OSError: if the file cannot be written.
     """
-    now, fit = datetime.now(UTC).isoformat(), vqvae.fit
-    settings = asdict(vqvae.settings)
+    now, history = datetime.now(UTC).isoformat(), vqvae.history
     write_checkpoint(
         path,
         vqvae.vqvae,
@@ -57,28 +67,27 @@ def save_model(
             "dataset_total_duration_s": dataset.seconds,
             "training_date": now,
             "save_date": now,
-            "training_epochs": len(fit.val_losses),
-            "final_train_loss": fit.train_losses[fit.epoch - 1],
-            "final_val_loss": fit.val_loss,
+            "training_epochs": len(history.val_losses),
+            "final_train_loss": history.train_losses[history.epoch - 1],
+            "final_val_loss": history.val_loss,
         },
         prior_metadata=prior.metadata if prior else None,
         overwrite=overwrite,
-        training=settings,
+        training=asdict(vqvae.settings),
         health=vqvae.health,
-        losses={"train_losses": fit.train_losses, "val_losses": fit.val_losses},
+        losses={"train_losses": history.train_losses, "val_losses": history.val_losses},
     )
 
 
 def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) -> int:
-    """Size of the weights of a model with these settings."""
+    """Size in bytes of the weights of a model with these settings."""
     grid = grid_shape(dataset.spectrogram.n_mels, dataset.spectrogram.frames(dataset.chunk_samples))
-    tokens = math.prod(grid) * vqvae.levels
     with torch.device("meta"):
         networks = (
             VQVAE(vqvae.codebook_dim, vqvae.codebook_size, vqvae.levels),
             Prior(
                 vqvae.codebook_size,
-                tokens,
+                math.prod(grid) * vqvae.levels,
                 vqvae.levels,
                 prior.hidden_size,
                 prior.layers,
@@ -88,45 +97,62 @@ def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) ->
     return sum(t.nbytes for network in networks for t in network.state_dict().values())
 
 
-def draw_training(
+def plot_training(
     path: Path,
     dataset: Dataset,
     vqvae: VQVAE,
-    fits: dict[str, Fit],
+    histories: dict[str, TrainingHistory],
     overwrite: bool = False,
 ) -> None:
-    """Write a PNG of the losses, and of held-out chunks above their reconstructions.
+    """Write a PNG with the losses, and held-out chunks above their reconstructions.
 
     Args:
-        fits: by the name of the loss.
+        path: the picture.
+        dataset: dataset whose held-out recordings are shown.
+        vqvae: network that reconstructs them.
+        histories: losses of each training by the name of the loss.
+        overwrite: whether to replace an existing file.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
     """
     figure = Figure(figsize=(12, 9), layout="constrained")
-    parts = figure.subfigures(2, 1, height_ratios=(1, 2), squeeze=False)
-    top, bottom = parts[:, 0]
-    for axes, (name, fit) in zip(
-        top.subplots(1, len(fits), squeeze=False)[0], fits.items(), strict=True
-    ):
-        for label, losses in (("training", fit.train_losses), ("validation", fit.val_losses)):
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 2), squeeze=False)[:, 0]
+    _plot_losses(top, histories)
+    chunks = dataset.cut(dataset.validation)
+    shown = np.linspace(0, len(chunks) - 1, min(NUM_EXAMPLES, len(chunks)), dtype=int)
+    mel = dataset.log_mels([chunks[i] for i in shown])
+    reconstructed = reconstruct(vqvae, mel.to(next(vqvae.parameters()).device)).cpu()
+    _plot_mels(bottom, mel, reconstructed)
+    with atomic_write(path, overwrite) as partial:
+        figure.savefig(partial, dpi=80, format="png")
+
+
+def _plot_losses(figure: SubFigure, histories: dict[str, TrainingHistory]) -> None:
+    panels = figure.subplots(1, len(histories), squeeze=False)[0]
+    for axes, (name, history) in zip(panels, histories.items(), strict=True):
+        curves: dict[str, Sequence[float | None]] = {
+            "training": history.train_losses,
+            "validation": history.val_losses,
+        }
+        for label, losses in curves.items():
             values = [math.nan if loss is None else loss for loss in losses]
             axes.plot(range(1, len(values) + 1), values, label=label)
-        axes.axvline(fit.epoch, color="grey", linestyle=":", label="kept")
+        axes.axvline(history.epoch, color="grey", linestyle=":", label="kept")
         axes.set(title=name, xlabel="epoch", ylabel="loss")
         axes.legend()
-    chunks = dataset.cut(dataset.validation)
-    shown = np.linspace(0, len(chunks) - 1, min(EXAMPLES, len(chunks)), dtype=int)
-    mel = dataset.log_mels([chunks[i] for i in shown])
-    back = reconstruct(vqvae, mel.to(next(vqvae.parameters()).device)).cpu()
-    rows = bottom.subplots(2, len(shown), squeeze=False, sharex=True, sharey=True)
-    for axes_row, mels, name in zip(rows, (mel, back), ("original", "reconstructed"), strict=True):
-        axes_row[0].set_ylabel(f"{name}, mel band")
-        for axes, image, wanted in zip(axes_row, mels, mel, strict=True):
+
+
+def _plot_mels(figure: SubFigure, original: Tensor, reconstructed: Tensor) -> None:
+    """Plot log-mels ``[chunk, n_mels, frames]`` above their reconstructions."""
+    rows = figure.subplots(2, len(original), squeeze=False, sharex=True, sharey=True)
+    for panels, mels, name in zip(
+        rows, (original, reconstructed), ("original", "reconstructed"), strict=True
+    ):
+        panels[0].set_ylabel(f"{name}, mel band")
+        for axes, mel, reference in zip(panels, mels, original, strict=True):
             axes.imshow(
-                image.numpy(), origin="lower", aspect="auto", vmin=0, vmax=float(wanted.max())
+                mel.numpy(), origin="lower", aspect="auto", vmin=0, vmax=float(reference.max())
             )
     for axes in rows[1]:
         axes.set_xlabel("frame")
-    with atomic_write(path, overwrite) as partial:
-        figure.savefig(partial, dpi=80, format="png")

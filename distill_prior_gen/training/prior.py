@@ -17,44 +17,46 @@ from distill_prior_gen.model import find_device
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE
 from distill_prior_gen.training.data import Dataset
-from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.loop import Fit, fit, seeded
+from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
 from distill_prior_gen.training.settings import PriorSettings
 from distill_prior_gen.training.vqvae import codebook_health, encode
 
-PASSES = 16
-"""Most times that the recordings are cut, each time elsewhere, and encoded; epochs take turns."""
+MAX_RECHUNKINGS = 16
+"""Maximum number of random re-chunkings that are encoded in advance; epochs cycle through them."""
 
-ENOUGH_CHUNKS = 2000
-"""Recordings with so many chunks are not cut another time."""
+MIN_CHUNKS = 2000
+"""No further re-chunking is encoded once there are this many chunks."""
 
-EMBEDDING_SCALE = 0.02
+EMBEDDING_STD = 0.02
+"""Standard deviation of the initial embeddings."""
 
-MEMORIZED = {20: 2.0, 100: 3.0, math.inf: 5.0}
-"""Validation perplexity below which a prior has learnt so many recordings, at most, by heart."""
+MEMORIZED_PERPLEXITY = {20: 2.0, 100: 3.0, math.inf: 5.0}
+"""A lower validation perplexity is a sign of memorization: ``{maximum number of files: value}``."""
 
-PARTED = 3.0
-"""Validation perplexity by that of the training at which they have parted ways."""
+OVERFIT_RATIO = 3.0
+"""A higher ratio of validation perplexity to training perplexity is a sign of overfitting."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedPrior:
-    """A prior and how its training went.
+    """A trained prior and how its training went.
 
     Attributes:
-        prior: in evaluation mode.
-        settings: of the training.
-        fit: losses by epoch, mean cross-entropy in nats.
-        perplexity: of the validation at the epoch that was kept.
-        code_perplexity: what it would be if each level's codes were drawn by their
-            frequency in the validation alone: the geometric mean of the levels' perplexities.
-        first_token_counts: how often each code begins a chunk, ``[codebook_size]``.
-        warnings: what to know of it.
+        prior: the network, in evaluation mode.
+        settings: settings of the training.
+        history: losses of each epoch, mean cross-entropy in nats.
+        perplexity: validation perplexity of the epoch that was kept: the exponential of its
+            loss, from 1 for perfect prediction to about `codebook_size` for none.
+        code_perplexity: perplexity of a model that knows only the frequencies of each level's
+            codes in the validation: the geometric mean of the levels' perplexities.
+        first_token_counts: number of chunks that begin with each code, ``[codebook_size]``.
+        warnings: sentences about problems of the model.
     """
 
     prior: Prior
     settings: PriorSettings
-    fit: Fit
+    history: TrainingHistory
     perplexity: float
     code_perplexity: float
     first_token_counts: list[int]
@@ -62,17 +64,17 @@ class TrainedPrior:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """For the ``prior_metadata`` of a model file."""
-        last = next(loss for loss in reversed(self.fit.val_losses) if loss is not None)
+        """Contents of ``prior_metadata`` in a model file."""
+        last = next(loss for loss in reversed(self.history.val_losses) if loss is not None)
         return {
-            "epochs_trained": len(self.fit.val_losses),
+            "epochs_trained": len(self.history.val_losses),
             "final_perplexity": math.exp(last),
             "best_perplexity": self.perplexity,
             "code_perplexity": self.code_perplexity,
             "training_date": datetime.now(UTC).isoformat(),
             FIRST_TOKEN_COUNTS: self.first_token_counts,
-            "train_losses": self.fit.train_losses,
-            "val_losses": self.fit.val_losses,
+            "train_losses": self.history.train_losses,
+            "val_losses": self.history.val_losses,
         }
 
 
@@ -85,102 +87,143 @@ def train_prior(
 ) -> TrainedPrior:
     """Train a prior on the codes that a VQ-VAE gives the recordings of a dataset.
 
-    Ctrl-C ends the training early and keeps the best epoch so far.
+    Ctrl-C ends the training early and keeps the best epoch so far. The same seed gives the same
+    network on the same machine with the same number of threads; PyTorch's global random
+    generators are left as they were.
 
     Args:
-        vqvae: in evaluation mode; it is moved to `device`.
-        dataset: from `read_dataset`, with the spectrogram settings of the VQ-VAE.
-        settings: by default those for so many recordings.
-        device: see `load_model`.
-        progress: called with the share that is done and the losses.
+        vqvae: trained network in evaluation mode; it is moved to `device`.
+        dataset: result of `read_dataset` with the spectrogram settings of the VQ-VAE.
+        settings: settings of the training; by default `PriorSettings.for_files` of the number of
+            files.
+        device: name of the device to train on; see `load_model`.
+        progress: called after each batch with the share that is done and the losses.
 
     Raises:
         ValueError: if there is no such device.
-        FloatingPointError, MemoryError: saying what to lower.
+        FloatingPointError: if a loss is not finite; the message says what to lower.
+        MemoryError: if there is not enough memory; the message says what to lower.
+        KeyboardInterrupt: if Ctrl-C came before there was anything to keep.
     """
     settings = settings or PriorSettings.for_files(dataset.files)
     progress = progress or no_progress
     target = find_device(device)
     vqvae.to(target)
-    rvq = vqvae.quantizer.rvq
-    with put_off() as interruption, seeded(settings.seed, target) as generator:
+    with defer_signals() as interruption, seeded(settings.seed, target) as generator:
         with interruption.allowed():
             progress(0.0, "Encoding...")
             held_out = encode(vqvae, dataset, dataset.cut(dataset.validation))
-            passes = _passes(vqvae, dataset, settings, generator)
-        size = (rvq.codebook_size, passes[0].shape[1], rvq.num_quantizers)
-        prior = _new_prior(size, settings).to(target)
-
-        def batches(epoch: int) -> tuple[Tensor, ...]:
-            tokens = passes[epoch % len(passes)]
-            order = torch.randperm(len(tokens), generator=generator)
-            return tokens[order].tensor_split(max(1, len(tokens) // settings.batch_size))
-
-        def loss(epoch: int, tokens: Tensor) -> Tensor:
-            return cross_entropy(prior, tokens)
-
-        def validate(epoch: int) -> float:
-            parts = held_out.flatten(1).split(settings.batch_size)
-            return sum(float(cross_entropy(prior, p)) * len(p) for p in parts) / len(held_out)
-
-        result = fit(prior, settings, batches, loss, validate, progress, "prior")
-        result.interrupted |= interruption.came
-    health = codebook_health(held_out, rvq.codebook_size).values()
-    counts = torch.bincount(torch.cat(passes)[:, 0], minlength=rvq.codebook_size)
+            rechunkings = _encode_rechunkings(vqvae, dataset, settings, generator)
+        prior = _new_prior(vqvae, rechunkings[0].shape[1], settings).to(target)
+        training = _PriorTraining(prior, rechunkings, held_out.flatten(1), settings, generator)
+        history = train_network(
+            prior, settings, training.batches, training.loss, training.validate, progress, "prior"
+        )
+        history.interrupted |= interruption.pending
+    health = codebook_health(held_out, prior.codebook_size).values()
+    first_tokens = torch.cat(rechunkings)[:, 0]
     return TrainedPrior(
         prior=prior,
         settings=settings,
-        fit=result,
-        perplexity=math.exp(result.val_loss),
+        history=history,
+        perplexity=math.exp(history.val_loss),
         code_perplexity=math.prod(level["perplexity"] for level in health) ** (1 / len(health)),
-        first_token_counts=counts.tolist(),
-        warnings=memorizing(result, dataset.files),
+        first_token_counts=torch.bincount(first_tokens, minlength=prior.codebook_size).tolist(),
+        warnings=overfitting_warnings(history, dataset.files),
     )
 
 
-def _passes(
+def _encode_rechunkings(
     vqvae: VQVAE, dataset: Dataset, settings: PriorSettings, generator: torch.Generator
 ) -> list[Tensor]:
-    """Codes of the recordings, ``[chunk, token]``, each time cut elsewhere."""
-    passes: list[Tensor] = []
-    while not passes or (
-        len(passes) < min(PASSES, settings.epochs) and sum(map(len, passes)) < ENOUGH_CHUNKS
+    """Tokens ``[chunk, token]`` of the recordings, for each of several random re-chunkings."""
+    rechunkings: list[Tensor] = []
+    while not rechunkings or (
+        len(rechunkings) < min(MAX_RECHUNKINGS, settings.epochs)
+        and sum(map(len, rechunkings)) < MIN_CHUNKS
     ):
-        passes.append(encode(vqvae, dataset, dataset.epoch(generator)).flatten(1))
-    return passes
+        rechunkings.append(encode(vqvae, dataset, dataset.epoch(generator)).flatten(1))
+    return rechunkings
 
 
-def _new_prior(size: tuple[int, int, int], settings: PriorSettings) -> Prior:
-    """A prior to train, for a codebook size, number of tokens and number of levels."""
-    prior = Prior(*size, settings.hidden_size, settings.layers, settings.heads, settings.dropout)
+def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings) -> Prior:
+    rvq = vqvae.quantizer.rvq
+    prior = Prior(
+        rvq.codebook_size,
+        seq_len,
+        rvq.num_quantizers,
+        settings.hidden_size,
+        settings.layers,
+        settings.heads,
+        settings.dropout,
+    )
     for embedding in (prior.token_emb, prior.pos_emb, prior.level_emb):
-        nn.init.normal_(embedding.weight, std=EMBEDDING_SCALE)
+        nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
     return prior
 
 
+@dataclass(frozen=True)
+class _PriorTraining:
+    """Batches, losses and validation of a prior, for `train_network`.
+
+    Attributes:
+        rechunkings: tokens to train on, ``[chunk, token]`` each.
+        held_out: tokens to validate on, ``[chunk, token]``.
+    """
+
+    prior: Prior
+    rechunkings: list[Tensor]
+    held_out: Tensor
+    settings: PriorSettings
+    generator: torch.Generator
+
+    def batches(self, epoch: int) -> tuple[Tensor, ...]:
+        tokens = self.rechunkings[epoch % len(self.rechunkings)]
+        order = torch.randperm(len(tokens), generator=self.generator)
+        return tokens[order].tensor_split(max(1, len(tokens) // self.settings.batch_size))
+
+    def loss(self, epoch: int, tokens: Tensor) -> Tensor:
+        return cross_entropy(self.prior, tokens)
+
+    def validate(self, epoch: int) -> float:
+        parts = self.held_out.split(self.settings.batch_size)
+        total = sum(float(cross_entropy(self.prior, part)) * len(part) for part in parts)
+        return total / len(self.held_out)
+
+
 def cross_entropy(prior: Prior, tokens: Tensor) -> Tensor:
-    """Mean loss, in nats, of each token of ``[batch, token]`` after those before it."""
+    """Mean cross-entropy, in nats, of all tokens but the first of each chunk.
+
+    Args:
+        prior: network that predicts each token from those before it.
+        tokens: int64 ``[batch, token]`` on any device.
+    """
     tokens = tokens.to(prior.head.weight.device)
     logits = prior(tokens[:, :-1])
     return F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def memorizing(result: Fit, files: int) -> list[str]:
-    """Warnings if a prior seems to have learnt its recordings by heart."""
+def overfitting_warnings(history: TrainingHistory, files: int) -> list[str]:
+    """Warnings if a prior seems to have memorized its recordings.
+
+    Args:
+        history: losses of the training.
+        files: number of files that it was trained on.
+    """
     warnings = []
-    perplexity = math.exp(result.val_loss)
-    limit = next(limit for most, limit in MEMORIZED.items() if files <= most)
+    perplexity = math.exp(history.val_loss)
+    limit = next(limit for max_files, limit in MEMORIZED_PERPLEXITY.items() if files <= max_files)
     if perplexity < limit:
         warnings.append(
-            f"the prior has learnt the recordings by heart: its validation perplexity is "
+            f"the prior has memorized the recordings: its validation perplexity is "
             f"{perplexity:.1f}, below {limit:g} for {files} recordings; lower hidden_size or "
             "layers, or add recordings"
         )
-    training = math.exp(result.train_losses[result.epoch - 1])
-    if perplexity > PARTED * training:
+    training = math.exp(history.train_losses[history.epoch - 1])
+    if perplexity > OVERFIT_RATIO * training:
         warnings.append(
-            f"training and validation part ways: perplexity {training:.1f} against "
-            f"{perplexity:.1f} in epoch {result.epoch}, the one that is kept; lower hidden_size "
+            f"training and validation diverge: perplexity {training:.1f} against "
+            f"{perplexity:.1f} in epoch {history.epoch}, the one that is kept; lower hidden_size "
             "or layers, raise dropout, or add recordings"
         )
     return warnings

@@ -1,4 +1,4 @@
-"""A recording to train on, and what of it is heard."""
+"""A recording to train on, and the level below which it counts as silent."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SILENT_FILE = 1e-4
-"""A recording is silent if its largest sample is below this."""
+MIN_FILE_PEAK = 1e-4
+"""A recording is silent if its peak is below this."""
 
-SILENT_CHUNK = 0.01
-"""A chunk is silent if its largest sample is below this share of the level of its recording."""
+MIN_CHUNK_RATIO = 0.01
+"""A chunk is silent if its peak is below this fraction of its recording's level."""
 
-FRAMES = 100
-"""Frames of a recording in which its level is measured."""
+LEVEL_FRAMES = 100
+"""Number of frames in which the level of a recording is measured."""
 
-LEVEL = 0.9
-"""Share of the frames that are no louder than the level; the loudest tenth does not set it."""
+LEVEL_QUANTILE = 0.9
+"""The level is this quantile of the peaks of the frames, so that a click does not set it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +26,11 @@ class Recording:
     """A sound file, or a part of it.
 
     Attributes:
-        name: of the file, relative to the folder.
-        samples: float32 ``[samples]``, mono.
-        start: where they begin in the file, in samples.
-        silence: chunks whose largest sample is below this are silent; by default it follows
-            from the level of the samples.
+        name: name of the file, relative to the folder.
+        samples: mono waveform, float32 ``[samples]``.
+        start: position in the file of the first sample.
+        silence: chunks with a peak below this are silent. By default it follows from the level
+            of the samples.
     """
 
     name: str
@@ -40,16 +40,18 @@ class Recording:
 
     def __post_init__(self) -> None:
         if self.silence < 0:
-            level = float(torch.quantile(frame_peaks(self.samples), LEVEL, interpolation="lower"))
-            # Half of SILENT_FILE, so that a recording at another speed is still heard.
-            object.__setattr__(self, "silence", max(SILENT_CHUNK * level, SILENT_FILE / 2))
+            peaks = frame_peaks(self.samples)
+            level = float(torch.quantile(peaks, LEVEL_QUANTILE, interpolation="lower"))
+            # Half of MIN_FILE_PEAK, so that a recording at another speed is not silent.
+            silence = max(MIN_CHUNK_RATIO * level, MIN_FILE_PEAK / 2)
+            object.__setattr__(self, "silence", silence)
 
     def part(self, start: int, end: int) -> Recording:
-        """The samples from `start` to `end`, in samples of this recording."""
+        """The samples from `start` to `end`, counted in this recording."""
         return replace(self, samples=self.samples[start:end], start=self.start + start)
 
 
-def frame_peaks(samples: Tensor, frames: int = FRAMES) -> Tensor:
-    """Largest absolute sample in each of at most so many equal frames, ``[frames]``."""
-    length = max(1, -(-len(samples) // frames))
+def frame_peaks(samples: Tensor, max_frames: int = LEVEL_FRAMES) -> Tensor:
+    """Peaks of a waveform ``[samples]`` in at most `max_frames` equal frames, ``[frames]``."""
+    length = max(1, -(-len(samples) // max_frames))
     return F.max_pool1d(samples.abs()[None], length, ceil_mode=True)[0]

@@ -1,4 +1,12 @@
-"""Training the VQ-VAE."""
+"""Training the VQ-VAE.
+
+References:
+    van den Oord et al. 2017, Neural Discrete Representation Learning, arXiv 1711.00937: the
+    VQ-VAE, its commitment loss, and codebooks that follow moving averages (appendix A.1).
+
+    Zeghidour et al. 2021, SoundStream, arXiv 2107.03312: residual quantization, codebooks
+    that k-means initializes, and the replacement of codes that are hardly used.
+"""
 
 from __future__ import annotations
 
@@ -13,45 +21,48 @@ from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
-from distill_prior_gen.training.interrupts import put_off
-from distill_prior_gen.training.loop import Fit, fit, seeded
+from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.settings import VQVAESettings
 
-UNQUANTIZED = 0.2
-"""Share of the epochs before the codes are made, by k-means on what the encoder has learnt."""
+UNQUANTIZED_SHARE = 0.2
+"""Share of the epochs that train without the quantizer; then k-means initializes its codebooks."""
 
-INITIAL_CHUNKS = 512
-"""Most chunks that k-means sees."""
+MAX_KMEANS_CHUNKS = 512
+"""Maximum number of chunks whose embeddings k-means gets."""
 
-RESOLUTIONS = 3
-"""Resolutions of the loss, each half as fine as the one before."""
+NUM_RESOLUTIONS = 3
+"""Number of resolutions of the loss, each half as fine as the one before."""
 
 COMMITMENT_WEIGHT = 0.25
-DEAD_BELOW = 2
-"""A code that is used less often in a batch, on average, is replaced."""
 
-LOW_USE = 0.3
-"""A warning is given where a level uses a smaller share of its codes."""
+DEAD_CODE_THRESHOLD = 2
+"""A code is replaced if its moving average of uses in a batch falls below this."""
+
+MIN_UTILIZATION = 0.3
+"""A level that uses a smaller share of its codes gets a warning."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedVQVAE:
-    """A VQ-VAE and how its training went.
+    """A trained VQ-VAE and how its training went.
 
     Attributes:
-        vqvae: in evaluation mode.
-        settings: of the training.
-        fit: losses by epoch; that of the validation is the mean absolute difference of the
-            log-mels.
-        health: ``level_0`` and so on, each with ``utilization`` (share of the codes that the
-            training recordings use), ``perplexity`` and ``dead_codes``.
-        warnings: what to know of it.
+        vqvae: the network, in evaluation mode.
+        settings: settings of the training.
+        history: losses of each epoch. The training loss is `mel_loss` plus the commitment loss,
+            the validation loss is `reconstruction_error`.
+        health: dict with a dict for each level, ``level_0`` and so on. Its values are
+            ``utilization``, the share of the codes that the training recordings use, from 0 to
+            1; ``perplexity`` of the codes, from 1 to `codebook_size`; and the number of
+            ``dead_codes``, which they do not use.
+        warnings: sentences about problems of the model.
     """
 
     vqvae: VQVAE
     settings: VQVAESettings
-    fit: Fit
+    history: TrainingHistory
     health: dict[str, dict[str, float]]
     warnings: list[str]
 
@@ -64,57 +75,61 @@ def train_vqvae(
 ) -> TrainedVQVAE:
     """Train a VQ-VAE on the recordings of a dataset.
 
-    Ctrl-C ends the training early and keeps the best epoch so far.
+    Ctrl-C ends the training early and keeps the best epoch so far. The same seed gives the same
+    network on the same machine with the same number of threads; PyTorch's global random
+    generators are left as they were.
 
     Args:
-        dataset: from `read_dataset`.
-        settings: by default those for so many recordings.
-        device: see `load_model`.
-        progress: called with the share that is done and the losses.
+        dataset: result of `read_dataset`.
+        settings: settings of the training; by default `VQVAESettings.for_files` of the number of
+            files.
+        device: name of the device to train on; see `load_model`.
+        progress: called after each batch with the share that is done and the losses.
 
     Raises:
         ValueError: if there is no such device.
-        FloatingPointError, MemoryError: saying what to lower.
+        FloatingPointError: if a loss is not finite; the message says what to lower.
+        MemoryError: if there is not enough memory; the message says what to lower.
+        KeyboardInterrupt: if Ctrl-C came before there was anything to keep.
     """
     settings = settings or VQVAESettings.for_files(dataset.files)
     target = find_device(device)
-    with put_off() as interruption, seeded(settings.seed, target) as generator:
-        vqvae = VQVAE(
-            settings.codebook_dim,
-            settings.codebook_size,
-            settings.levels,
-            settings.dropout,
-            decay=settings.decay,
-            commitment_weight=COMMITMENT_WEIGHT,
-            threshold_ema_dead_code=DEAD_BELOW,
-            kmeans_init=True,
-            kmeans_iters=10,
-        ).to(target)
-        stage = _Stage(vqvae, dataset, settings, generator)
-        result = fit(
+    with defer_signals() as interruption, seeded(settings.seed, target) as generator:
+        vqvae = _new_vqvae(settings).to(target)
+        training = _VQVAETraining(vqvae, dataset, settings, generator)
+        history = train_network(
             vqvae,
             settings,
-            stage.batches,
-            stage.loss,
-            stage.validate,
+            training.batches,
+            training.loss,
+            training.validate,
             progress or no_progress,
             "VQ-VAE",
         )
         codes = encode(vqvae, dataset, dataset.cut(dataset.training))
-        result.interrupted |= interruption.came
+        history.interrupted |= interruption.pending
     health = codebook_health(codes, settings.codebook_size)
-    warnings = [
-        f"{level.replace('_', ' ')} uses {figures['utilization']:.0%} of its codes; lower "
-        f"codebook_size ({settings.codebook_size})"
-        for level, figures in health.items()
-        if figures["utilization"] < LOW_USE
-    ]
-    return TrainedVQVAE(vqvae, settings, result, health, warnings)
+    warnings = _utilization_warnings(health, settings.codebook_size)
+    return TrainedVQVAE(vqvae, settings, history, health, warnings)
+
+
+def _new_vqvae(settings: VQVAESettings) -> VQVAE:
+    return VQVAE(
+        settings.codebook_dim,
+        settings.codebook_size,
+        settings.levels,
+        settings.dropout,
+        decay=settings.decay,
+        commitment_weight=COMMITMENT_WEIGHT,
+        threshold_ema_dead_code=DEAD_CODE_THRESHOLD,
+        kmeans_init=True,
+        kmeans_iters=10,
+    )
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """Batches and losses of the training of a VQ-VAE, for `fit`."""
+class _VQVAETraining:
+    """Batches, losses and validation of a VQ-VAE, for `train_network`."""
 
     vqvae: VQVAE
     dataset: Dataset
@@ -122,8 +137,8 @@ class _Stage:
     generator: torch.Generator
 
     @property
-    def quantized_from(self) -> int:
-        return int(UNQUANTIZED * self.settings.epochs)
+    def first_quantized_epoch(self) -> int:
+        return int(UNQUANTIZED_SHARE * self.settings.epochs)
 
     @property
     def device(self) -> torch.device:
@@ -132,9 +147,9 @@ class _Stage:
     def batches(self, epoch: int) -> list[list[Tensor]]:
         chunks = self.dataset.epoch(self.generator)
         order = torch.randperm(len(chunks), generator=self.generator)
-        if epoch == self.quantized_from:
-            initial = [chunks[i] for i in order[:INITIAL_CHUNKS]]
-            with torch.no_grad():  # the quantizer makes its codes of what it sees first
+        if epoch == self.first_quantized_epoch:
+            initial = [chunks[i] for i in order[:MAX_KMEANS_CHUNKS]]
+            with torch.no_grad():  # the first input of the quantizer initializes its codebooks
                 self.vqvae.encode(self.dataset.log_mels(initial).to(self.device))
         count = max(1, len(chunks) // self.settings.batch_size)
         return [[chunks[i] for i in part] for part in order.tensor_split(count)]
@@ -143,30 +158,38 @@ class _Stage:
         mel = self.dataset.log_mels(batch).to(self.device)
         embeddings = self.vqvae.encoder(mel.unsqueeze(1))
         commitment = mel.new_zeros(())
-        if epoch >= self.quantized_from:
+        if epoch >= self.first_quantized_epoch:
             quantized, _, losses = self.vqvae.quantizer.rvq(embeddings.flatten(2).mT)
             embeddings = quantized.mT.reshape(embeddings.shape)
             commitment = losses.sum()
         return mel_loss(self.vqvae.decode(embeddings, *mel.shape[1:]), mel) + commitment
 
     def validate(self, epoch: int) -> float | None:
-        if epoch < self.quantized_from:
+        if epoch < self.first_quantized_epoch:
             return None
         return reconstruction_error(self.vqvae, self.dataset, self.dataset.validation)
 
 
-def mel_loss(mel: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference of log-mels ``[batch, n_mels, frames]``, at several resolutions."""
-    loss = F.l1_loss(mel, wanted)
-    for _ in range(RESOLUTIONS - 1):
-        mel, wanted = F.avg_pool2d(mel, 2, ceil_mode=True), F.avg_pool2d(wanted, 2, ceil_mode=True)
-        loss = loss + F.l1_loss(mel, wanted)
-    return loss / RESOLUTIONS
+def mel_loss(mel: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of log-mels, averaged over several resolutions.
+
+    Average pooling halves the resolution in time and frequency. Compare the multi-resolution
+    STFT loss of Yamamoto et al. 2020, Parallel WaveGAN, arXiv 1910.11480.
+
+    Args:
+        mel: log-mels ``[batch, n_mels, frames]``.
+        target: log-mels of the same shape.
+    """
+    loss = F.l1_loss(mel, target)
+    for _ in range(NUM_RESOLUTIONS - 1):
+        mel, target = F.avg_pool2d(mel, 2, ceil_mode=True), F.avg_pool2d(target, 2, ceil_mode=True)
+        loss = loss + F.l1_loss(mel, target)
+    return loss / NUM_RESOLUTIONS
 
 
 @torch.no_grad()
 def reconstruct(vqvae: VQVAE, mel: Tensor) -> Tensor:
-    """Log-mels ``[batch, n_mels, frames]`` through the codes and back."""
+    """Encode log-mels ``[batch, n_mels, frames]`` to codes and decode the codes to log-mels."""
     bands, frames = mel.shape[1:]
     codes = vqvae.encode(mel)
     return vqvae.decode(vqvae.codes_to_embeddings(codes, grid_shape(bands, frames)), bands, frames)
@@ -174,7 +197,7 @@ def reconstruct(vqvae: VQVAE, mel: Tensor) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_error(vqvae: VQVAE, dataset: Dataset, recordings: Sequence[Recording]) -> float:
-    """Mean absolute difference of the log-mels of recordings and those that come back."""
+    """Mean absolute difference of the log-mels of recordings and of their reconstructions."""
     device, total, chunks = next(vqvae.parameters()).device, 0.0, dataset.cut(recordings)
     for part in dataset.mel_batches(chunks):
         mel = part.to(device)
@@ -184,13 +207,13 @@ def reconstruction_error(vqvae: VQVAE, dataset: Dataset, recordings: Sequence[Re
 
 @torch.no_grad()
 def encode(vqvae: VQVAE, dataset: Dataset, chunks: Sequence[Tensor]) -> Tensor:
-    """Codes, int64 ``[chunk, H * W, level]`` on the CPU, of chunks from `Dataset.cut`."""
+    """Codes of chunks from `Dataset.cut`, int64 ``[chunk, H * W, level]`` on the CPU."""
     device = next(vqvae.parameters()).device
     return torch.cat([vqvae.encode(m.to(device)).cpu() for m in dataset.mel_batches(chunks)])
 
 
 def codebook_health(codes: Tensor, codebook_size: int) -> dict[str, dict[str, float]]:
-    """Use of each level's codes, see `TrainedVQVAE.health`, in codes ``[..., level]``."""
+    """How well each level's codebook is used by codes ``[..., level]``; see `TrainedVQVAE`."""
     health = {}
     for level, used in enumerate(codes.flatten(0, -2).T):
         share = torch.bincount(used, minlength=codebook_size) / len(used)
@@ -201,3 +224,12 @@ def codebook_health(codes: Tensor, codebook_size: int) -> dict[str, dict[str, fl
             "dead_codes": dead,
         }
     return health
+
+
+def _utilization_warnings(health: dict[str, dict[str, float]], codebook_size: int) -> list[str]:
+    return [
+        f"{level.replace('_', ' ')} uses {use['utilization']:.0%} of its codes; lower "
+        f"codebook_size ({codebook_size})"
+        for level, use in health.items()
+        if use["utilization"] < MIN_UTILIZATION
+    ]

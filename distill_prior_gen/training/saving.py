@@ -1,4 +1,4 @@
-"""Where a model is saved: claimed and checked before the training, and found anew if that fails."""
+"""Saving a model: reserving its name, checking the disk, and falling back to other folders."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 Write = Callable[[Path, bool], None]
-"""Writes a model to a path; the second argument tells whether it may replace a file."""
+"""Function that writes a model to a path; the second argument is whether to replace a file."""
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder of a file.
+    """Make the folder of a file, unless it exists.
 
     Raises:
-        OSError: if that is not possible, with `path` as its file name.
+        OSError: if that is not possible. Its file name is `path`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,27 +37,28 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def claimed(path: Path, *others: Path) -> Iterator[None]:
-    """Hold the name of a file that is written later, in a folder that files can be written to.
+def reserve(path: Path, *others: Path) -> Iterator[None]:
+    """Reserve the name of a file that is written later, and check that it can be written.
 
-    The claim is a lock on a hidden file in the folder. It ends with the process, however that ends.
+    A lock on a hidden file in the folder reserves the name. It ends with the process at the
+    latest, however that ends.
 
     Args:
-        path: of the file.
-        others: files that are written beside it; their names are checked.
+        path: the file.
+        others: further files in the same folder, whose names are checked.
 
     Raises:
-        FileExistsError: if another process holds the name.
-        OSError: if it cannot be written there, with `path` as its file name.
+        FileExistsError: if another process has reserved the name.
+        OSError: if files cannot be written there. Its file name is `path`.
     """
     target = Path(os.path.realpath(path))
-    named = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    lock = target.parent / f".distill-prior-{named}.part"
+    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    lock = target.parent / f".distill-prior-{digest}.part"
     try:
         for name in (path, *others):
             with suppress(FileNotFoundError):
                 os.stat(name)  # refuses names that are too long
-        descriptor = _locked(lock)
+        descriptor = _acquire_lock(lock)
     except BlockingIOError as error:
         raise FileExistsError(
             f"{printable(path)} is being trained by another process; wait until it is done, or "
@@ -73,7 +74,8 @@ def claimed(path: Path, *others: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(lock: Path) -> int:
+def _acquire_lock(lock: Path) -> int:
+    """Create and lock a file without waiting, and return its descriptor."""
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -87,18 +89,18 @@ def _locked(lock: Path) -> int:
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
                 return descriptor
-        os.close(descriptor)  # the one that held it has just removed it
+        os.close(descriptor)  # its last holder has just removed the file
 
 
 def check_space(path: Path, needed: int) -> None:
-    """Refuse a place on a disk that is too full.
+    """Check that a disk has enough free space.
 
     Args:
-        path: of a file in a folder that exists.
-        needed: bytes.
+        path: a file that need not exist, in a folder that does.
+        needed: space in bytes.
 
     Raises:
-        OSError: if less is free.
+        OSError: if less space is free.
     """
     free = shutil.disk_usage(os.path.realpath(path.parent)).free
     if free < needed:
@@ -109,13 +111,20 @@ def check_space(path: Path, needed: int) -> None:
 
 
 def save(path: Path, write: Write, overwrite: bool = False) -> tuple[Path, str]:
-    """Write a model, and where that fails write it elsewhere, so that it is not lost.
+    """Write a model; if that fails, write it to another folder, so that it is not lost.
+
+    The other folders are the current folder, the home folder and that of temporary files.
+
+    Args:
+        path: where to write the model.
+        write: function that writes it.
+        overwrite: whether to replace a file at `path`.
 
     Returns:
-        Where it is, and why it is not at `path`, in words; empty if it is.
+        The path that was written, and why it is not `path`; the reason is empty if it is.
 
     Raises:
-        OSError: if it cannot be written anywhere.
+        OSError: if the model cannot be written to any of the folders.
     """
     try:
         write(path, overwrite)
@@ -125,7 +134,7 @@ def save(path: Path, write: Write, overwrite: bool = False) -> tuple[Path, str]:
         return path, ""
     for folder in (Path.cwd, Path.home, lambda: Path(tempfile.gettempdir())):
         try:
-            other = unused(folder() / path.name)
+            other = unused_path(folder() / path.name)
             write(other, False)
         except Exception:
             continue
@@ -133,7 +142,7 @@ def save(path: Path, write: Write, overwrite: bool = False) -> tuple[Path, str]:
     raise OSError(f"{failure}; the model could not be saved in another folder either")
 
 
-def unused(path: Path) -> Path:
-    """A path that is not taken: `path`, or the same with a number."""
+def unused_path(path: Path) -> Path:
+    """A path that does not exist: `path`, or if that exists, `path` with a number."""
     numbered = (path.with_name(f"{path.stem}-{n}{path.suffix}") for n in itertools.count(2))
     return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))
