@@ -35,7 +35,7 @@ def take_state(device: torch.device | None = None) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         for kind in sorted(types):
-            if torch.amp.is_autocast_available(kind):
+            if torch.amp.autocast_mode.is_autocast_available(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))

@@ -38,7 +38,7 @@ def _each(convert: Callable[..., Any], value: Any, param: Any, ctx: Any) -> tupl
     return tuple(convert(part, param, ctx) for part in parts)
 
 
-class Evolution(click.ParamType):
+class Evolution(click.ParamType):  # type: ignore[type-arg]
     """Two temperatures, ``START:END``."""
 
     name = "start:end"

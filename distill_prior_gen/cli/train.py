@@ -95,6 +95,7 @@ class Outcome:
 @click.pass_context
 def train(
     ctx: click.Context,
+    /,
     folder: Path,
     output: Path,
     seed: int,

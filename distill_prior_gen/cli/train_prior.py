@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def train_prior(
     ctx: click.Context,
+    /,
     model: Path,
     folder: Path,
     seed: int,

@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distill_prior_gen.audio.decoding import RecordingError
 from distill_prior_gen.audio.joining import join_log_mels, overlap_add
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.audio.recordings import RecordingError, find_recordings, read_mono
+from distill_prior_gen.audio.recordings import find_recordings, read_mono
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
 from distill_prior_gen.evaluation.metrics import mel_fit

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_prior_gen.audio.decoding import RecordingError
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.recordings import (
-    RecordingError,
     find_recordings,
     read_mono,
     resample,
