@@ -20,23 +20,23 @@ import argparse
 import contextlib
 import re
 import shlex
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from click.testing import CliRunner
 
 from distill_prior_gen import PriorSettings, VQVAESettings
 from distill_prior_gen.cli import cli
+from distill_prior_gen.demo import demo_model
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-MODELS = ROOT.parent / "shared" / "fixtures"
-"""Folder with the models that commands are shown with, where there is one."""
 
 HELP = re.compile(r"(?<=^```text\n)Usage: distill-prior ([\w-]+).*?(?=^```$)", re.M | re.S)
 CONSOLE = re.compile(r"(?<=^```console\n)\$ distill-prior (.*?)\n(.*?)(?=^```$)", re.M | re.S)
@@ -50,19 +50,13 @@ def with_help(text: str) -> str:
     return HELP.sub(lambda shown: _printed([shown[1], "--help"], terminal_width=90), text)
 
 
-def with_output(text: str, models: Path = MODELS) -> str:
-    """A page with what its commands print, apart from timings.
-
-    The output of commands whose models are not in the folder `models` stays as it is.
-    """
+def with_output(text: str) -> str:
+    """A page with what its commands print, apart from timings."""
 
     def updated(shown: re.Match[str]) -> str:
-        arguments = shlex.split(shown[1])
-        files = [models / word for word in arguments if word.endswith(".distill")]
-        if not all(file.exists() for file in files):
-            return shown[0]
-        with _folder_with_links(files):
-            printed = _printed(arguments)
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            write_models(Path(folder))
+            printed = _printed(shlex.split(shown[1]))
         if TIMING.sub(r"\1", printed) == TIMING.sub(r"\1", shown[2]):
             return shown[0]
         return f"$ distill-prior {shown[1]}\n{printed}"
@@ -77,13 +71,12 @@ def _printed(arguments: list[str], **extra: Any) -> str:
     return result.stdout
 
 
-@contextlib.contextmanager
-def _folder_with_links(files: list[Path]) -> Iterator[None]:
-    with tempfile.TemporaryDirectory() as folder:
-        for file in files:
-            (Path(folder) / file.name).symlink_to(file.resolve())
-        with contextlib.chdir(folder):
-            yield
+def write_models(folder: Path) -> None:
+    """Write the models of the examples: the demo model, and its VQ-VAE without the prior."""
+    shutil.copy(demo_model(), folder / "bells.distill")
+    contents = torch.load(demo_model(), weights_only=True)
+    contents = {key: value for key, value in contents.items() if "prior" not in key}
+    torch.save(contents, folder / "no-prior.distill")
 
 
 def with_ranges(text: str) -> str:
@@ -148,8 +141,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the generated parts of the documentation.")
     parser.add_argument("--check", action="store_true", help="name what is outdated, write nothing")
     check = parser.parse_args(arguments).check
-    if not MODELS.is_dir():
-        print(f"{MODELS} is not there: the output of its models is not updated", file=sys.stderr)
     outdated = False
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
