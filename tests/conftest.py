@@ -12,8 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from distill_prior_gen import PriorModel, load_model
 from distill_prior_gen.cli import cli
-
-from .helpers.models import FIXTURES, write_model
+from tests.helpers.models import FIXTURES, write_model
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("no deadline")

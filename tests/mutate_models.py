@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 TIMEOUT_S = 60.0
 MEMORY_BYTES = 12 * 2**30

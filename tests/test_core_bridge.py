@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 import distill_prior_gen
-
-from .helpers.core_app import APP, STATE
+from tests.helpers.core_app import APP, STATE
 
 # What the scenarios below have in common: configurations that can be compared, because
 # the numbers of blocks begin anew, and tabs that are not those of the package.

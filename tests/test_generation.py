@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, generate, generate_takes, load_model
 from distill_prior_gen.config import GENERATION_LIMITS, JOINS
-
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 
 @settings(max_examples=12)

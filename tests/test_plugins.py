@@ -14,8 +14,7 @@ import torch
 
 from distill_prior_gen import GenerationConfig, generate, hookimpl, hookspecs, plugins
 from distill_prior_gen.ui.app import create_app
-
-from .helpers.plugins import registered
+from tests.helpers.plugins import registered
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "plugins.md"
 CHECKOUT = str(Path(plugins.__file__).parents[1])

@@ -8,8 +8,7 @@ import torch
 from distill_prior_gen import ModelFileError, load_model
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.description import describe_model
-
-from .helpers.models import FIXTURES, write_model
+from tests.helpers.models import FIXTURES, write_model
 
 EMBED = "quantizer.rvq.layers.0._codebook.embed"
 

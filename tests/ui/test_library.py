@@ -9,8 +9,7 @@ import pytest
 
 from distill_prior_gen.ui import library
 from distill_prior_gen.ui.library import any_models, find_model, find_models, loaded_model
-
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from distill_prior_gen.cli import cli
 from distill_prior_gen.training import data, interrupts, saving
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import check_space, reserve, save
-
-from .helpers.models import write_model
-from .test_training import TINY_PRIOR, sound
+from tests.helpers.models import write_model
+from tests.training.test_training import TINY_PRIOR, sound
 
 SMALL_RUN = ("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", *TINY_PRIOR)
 

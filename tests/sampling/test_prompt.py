@@ -17,8 +17,7 @@ from distill_prior_gen.config import JOINS, no_progress
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import change_metrics
 from distill_prior_gen.plugins import vocoders
-
-from .helpers.models import SMALL, write_model
+from tests.helpers.models import SMALL, write_model
 
 ONE_FIXTURE = [HealthCheck.function_scoped_fixture]
 RATE, COLUMN = 8000, 16 * 64

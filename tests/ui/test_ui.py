@@ -28,8 +28,7 @@ from distill_prior_gen.ui.library import find_models, loaded_model
 from distill_prior_gen.ui.pictures import draw_take, pixels
 from distill_prior_gen.ui.session import KEPT, Session, names
 from distill_prior_gen.ui.settings import SETTINGS, written
-
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 VALUES = {
     "model": "small.distill",

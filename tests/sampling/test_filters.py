@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill_prior_gen import filter_logits
-
-from .helpers.filters import kept_codes
+from tests.helpers.filters import kept_codes
 
 
 def kept_by_filter(logits: torch.Tensor, *settings: float) -> set[int]:

@@ -21,8 +21,7 @@ from distill_prior_gen.audio.recordings import (
 )
 from distill_prior_gen.evaluation.benchmark import read_recordings
 from distill_prior_gen.training.data import read_dataset
-
-from .mutate_recordings import damaged, trouble, whole_recordings
+from tests.mutate_recordings import damaged, trouble, whole_recordings
 
 RATE = 8000
 

@@ -13,8 +13,7 @@ from distill_prior_gen.training.copies import Copy, group_copies
 from distill_prior_gen.training.data import Dataset, read_dataset
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.split import hold_out
-
-from .helpers.models import SMALL
+from tests.helpers.models import SMALL
 
 
 def pluck(seed: int, seconds: float = 1.5, rate: int = 44_100) -> np.ndarray:

@@ -18,8 +18,7 @@ from distill_prior_gen.cli import cli
 from distill_prior_gen.config import GENERATION_LIMITS
 from distill_prior_gen.evaluation import benchmark as benchmark_module
 from distill_prior_gen.evaluation.benchmark import PlainPrior
-
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 
 def files(folder: Path) -> list[str]:

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect, sync_playwright
 
-from .helpers.core_app import APP, STATE
-from .helpers.models import write_model
+from tests.helpers.core_app import APP, STATE
+from tests.helpers.models import write_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")

@@ -42,8 +42,7 @@ from distill_prior_gen.training.loop import (
 from distill_prior_gen.training.prior import cross_entropy, overfitting_warnings
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.vqvae import codebook_health, reconstruction_error
-
-from .helpers.models import SMALL, write_model
+from tests.helpers.models import SMALL, write_model
 
 VQVAE = VQVAESettings(
     codebook_size=16, levels=2, codebook_dim=16, epochs=10, batch_size=8, learning_rate=0.01

@@ -14,9 +14,8 @@ from distill_prior_gen.sampling import autoregressive
 from distill_prior_gen.sampling.autoregressive import RobustDraw
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
-
-from .helpers.filters import kept_codes
-from .helpers.models import TINY, write_model
+from tests.helpers.filters import kept_codes
+from tests.helpers.models import TINY, write_model
 
 SAMPLING = [(1.0, 0, 0.0), (0.6, 0, 0.0), (1.0, 3, 0.0), (1.3, 0, 0.7), (0.8, 5, 0.9)]
 

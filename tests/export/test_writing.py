@@ -201,7 +201,7 @@ def test_titles_in_any_language_can_be_read(tmp_path, take, model, form, title):
 
 
 def test_names_keep_letters_of_any_script(run, tmp_path, model_path):
-    from .helpers.models import write_model
+    from tests.helpers.models import write_model
 
     write_model(tmp_path / "model.distill", name="夜の雨 / Été")
     result = run("sample", "model.distill", "-s", 1, *FAST)

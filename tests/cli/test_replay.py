@@ -9,8 +9,7 @@ import pytest
 import soundfile
 
 from distill_prior_gen import GenerationConfig
-
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 
 @pytest.fixture

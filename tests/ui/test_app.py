@@ -23,9 +23,8 @@ from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.server import make_room
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
-
-from .helpers.models import write_model
-from .test_ui import VALUES, make
+from tests.helpers.models import write_model
+from tests.ui.test_ui import VALUES, make
 
 PATIENCE_S = 60
 

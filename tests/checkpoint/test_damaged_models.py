@@ -15,9 +15,8 @@ from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.checkpoint.description import describe_model
 from distill_prior_gen.cli import cli
 from distill_prior_gen.ui.library import find_models
-
-from .helpers.models import write_model
-from .mutate_models import failures, mutate
+from tests.helpers.models import write_model
+from tests.mutate_models import failures, mutate
 
 FILTER = "encoder.convs.0.weight"
 

@@ -21,10 +21,9 @@ from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.sampling.schedule import wavefront_schedule
-
-from .helpers.filters import kept_codes
-from .helpers.models import TINY, write_model
-from .helpers.plugins import registered
+from tests.helpers.filters import kept_codes
+from tests.helpers.models import TINY, write_model
+from tests.helpers.plugins import registered
 
 COLUMN = 16 * 64
 """Samples of a column of codes of the small model; four of them are a chunk, the last filled up."""

@@ -4,8 +4,7 @@ from torch import nn
 
 from distill_prior_gen import load_model
 from distill_prior_gen.networks.cached_prior import CachedPrior
-
-from .helpers.models import write_model
+from tests.helpers.models import write_model
 
 SHAPES = {
     "small": {},
