@@ -1,5 +1,6 @@
 """The files around the package: metadata, workflows and the website."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 import distill_prior_gen
 
 ROOT = Path(__file__).resolve().parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+SOURCES = sorted(Path(distill_prior_gen.__path__[0]).rglob("*.py"))
 FILES = [
     ROOT / ".pre-commit-config.yaml",
     ROOT / "docs" / "site" / "mkdocs.yml",
@@ -91,3 +94,31 @@ def test_the_workflow_runs_the_checks_that_exist():
 
 def test_type_checkers_find_the_type_hints():
     assert resources.files(distill_prior_gen).joinpath("py.typed").is_file()
+
+
+def test_the_documentation_shows_the_layers_of_the_import_contract():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = page.split("## Layers")[1].split("## Rooms")[0]
+    shown = [
+        {Path(name).stem for name in re.findall(r"`(\w+)(?:\.py|/)`", row.split("|")[1])}
+        for row in re.findall(r"^\| `.*", table, re.MULTILINE)
+    ]
+    (contract,) = [c for c in PYPROJECT["tool"]["importlinter"]["contracts"] if "layers" in c]
+    assert shown == [set(layer.split(" | ")) for layer in contract["layers"]]
+
+
+def test_every_module_of_a_room_is_described():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = dict(re.findall(r"^\| `(\w+)/` \| (.*) \|$", page.split("## Rooms")[1], re.MULTILINE))
+    for room, text in rooms.items():
+        modules = {path.name for path in SOURCES if path.parent.name == room} - {"__init__.py"}
+        assert modules == set(re.findall(r"`(\w+\.py)`", text)), room
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_files_and_functions_are_short(path):
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= 300
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno:
+            assert node.end_lineno - node.lineno < 60, node.name
