@@ -18,11 +18,11 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.ui import actions as actions_module
-from distill_prior_gen.ui.actions import Actions
+from distill_prior_gen.ui import take_maker as actions_module
 from distill_prior_gen.ui.server import make_room
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
+from distill_prior_gen.ui.take_maker import Actions
 
 from .models import write_model
 from .test_ui import VALUES, make

@@ -22,12 +22,12 @@ from matplotlib.colors import to_rgb
 
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, loaded_model
 from distill_prior_gen.ui.pictures import draw_take, pixels
 from distill_prior_gen.ui.session import KEPT, Session, names
 from distill_prior_gen.ui.settings import SETTINGS, written
+from distill_prior_gen.ui.take_maker import Actions
 
 from .models import write_model
 

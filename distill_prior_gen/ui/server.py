@@ -63,8 +63,8 @@ def serve(
     local = host.strip("[]") in LOCAL and not share
     with temporary_folder() as folder:
         # Gradio makes folders where temporary files are when it is imported.
-        from distill_prior_gen.ui.actions import UPLOAD_BYTES, stop_all
         from distill_prior_gen.ui.app import create_app
+        from distill_prior_gen.ui.take_maker import UPLOAD_BYTES, stop_all
 
         app = create_app(context)
         app.queue(api_open=False, max_size=MOST_WAITING)

@@ -16,7 +16,6 @@ import gradio as gr
 from gradio.context import Context
 
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.controls import (
     FAULT,
     MADE,
@@ -30,6 +29,7 @@ from distill_prior_gen.ui.controls import (
 from distill_prior_gen.ui.results import COPY, TakePanel, bit_depth, take_panel
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
+from distill_prior_gen.ui.take_maker import Actions
 
 HERE = Path(__file__).parent
 
