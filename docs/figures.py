@@ -25,7 +25,7 @@ from distill_prior_gen.audio.recordings import read_mono
 from distill_prior_gen.config import QUALITIES, no_progress
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import mel_fit, seam_ratios
-from distill_prior_gen.ui.pictures import draw_take, hertz_ticks
+from distill_prior_gen.ui.pictures import hertz_ticks, plot_take
 
 IMAGES = Path(__file__).parent / "images"
 INK, ACCENT = "#333344", "#d1495b"
@@ -161,7 +161,7 @@ def print_seams(model: PriorModel) -> None:
 if __name__ == "__main__":
     model = load_model(sys.argv[1])
     demo = load_model(demo_model())
-    picture = draw_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid)
+    picture = plot_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid)
     picture.savefig(IMAGES / "take.png", facecolor="white", bbox_inches="tight")
     plot_vocoders(model, IMAGES / "vocoders.png")
     plot_iterations(model, IMAGES / "iterations.png")

@@ -83,11 +83,11 @@ def ui(
 ) -> None:
     """Serve the Prior tab to a browser."""
     from distill_prior_gen.hookspecs import TabContext
-    from distill_prior_gen.ui.server import LOCAL, serve
+    from distill_prior_gen.ui.hosts import is_local
+    from distill_prior_gen.ui.server import serve
 
     auth = auth_file or auth
-    local = host.strip("[]") in LOCAL and not share
-    if not local and not auth:
+    if not is_local(host, share) and not auth:
         click.echo(
             f"Anyone who reaches {'the public address' if share else host} can use this page; it "
             "has no password. --auth-file FILE sets one.",

@@ -1,1 +1,1 @@
-"""The Prior tab, and an app that has nothing but the tabs."""
+"""The Prior tab, and a stand-alone app that serves it."""

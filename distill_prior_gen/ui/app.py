@@ -1,4 +1,4 @@
-"""The stand-alone app: the registered tabs, without the rest of Distill."""
+"""The stand-alone app: the registered tabs without the Distill app."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DAY_S = 86_400
 
 
 def create_app(context: TabContext) -> gr.Blocks:
-    """A Gradio app of all registered tabs, whose temporary files are deleted after a day."""
+    """Create a Gradio app of all registered tabs. Temporary files are deleted after a day."""
     import gradio as gr
 
     with gr.Blocks(title="Distill Prior", fill_width=True, delete_cache=(DAY_S, DAY_S)) as app:
         gr.Markdown("# Distill Prior")
-        row = gr.Tabs(elem_id="distill-prior-app")
+        tab_row = gr.Tabs(elem_id="distill-prior-app")
     for tab in tabs():
         with failure_logged(f"No tab {tab.label!r}"):
-            add_tab(app, row, tab, context)
+            add_tab(app, tab_row, tab, context)
     return app

@@ -1,7 +1,7 @@
 """The models that a tab offers.
 
-A list is there at once, however many models there are: it shows what is known of a file, and
-the names of those that are not read yet. What is known of a file counts until it changes.
+Listing is fast even if there are many models: files that have not been read yet are listed by
+their names. Descriptions are cached until a file changes.
 """
 
 from __future__ import annotations
@@ -14,43 +14,39 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from distill_prior_gen.checkpoint.description import describe_model
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.messages import in_words, printable
+from distill_prior_gen.ui.file_cache import FileCache, FileState
 
 if TYPE_CHECKING:
     from distill_prior_gen.model import PriorModel
 
 SUFFIXES = (".distill", ".sda")
 DEMO = "demo"
+"""Identifier of the demo model."""
 
-KEPT = 2
-"""Models that stay loaded."""
+MAX_LOADED_MODELS = 2
+"""Models that stay in memory."""
 
-MOST_KNOWN = 20_000
-"""Descriptions that are kept."""
+MAX_DESCRIPTIONS = 20_000
+"""Descriptions of model files that stay in memory."""
 
 LISTING_S = 1.0
-"""Seconds that a list may take to read files. The others are read in the background."""
-
-SETTLED_NS = 2 * 10**9
-"""Time after a change within which a file may change again and keep its time stamps."""
-
-T = TypeVar("T")
+"""Seconds for which a listing reads files. The other files are read in the background."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class ModelEntry:
     """A model file, playable or not.
 
     Attributes:
-        path: of the file.
-        label: what to call it, with dataset and perplexity.
-        reason: why it cannot be played, None if it can.
-        codebook_size: codes a level, if the file says.
+        path: path of the file.
+        label: text in the list: name, dataset and perplexity.
+        reason: reason why it cannot be played, or None if it can.
+        codebook_size: number of codes in each level's codebook, if known.
     """
 
     path: Path
@@ -59,125 +55,72 @@ class Entry:
     codebook_size: int | None = None
 
 
-@dataclass(frozen=True)
-class FileState:
-    """What tells that a file has changed. Times are in nanoseconds."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-    @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> FileState:
-        """The state of a regular file.
-
-        Raises:
-            OSError: if there is none.
-        """
-        stat = os.stat(path)
-        if not S_ISREG(stat.st_mode):
-            raise OSError(f"{path} is not a file")
-        return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-
-    def settled(self) -> bool:
-        """Whether the file cannot change any more without another state."""
-        return time.time_ns() - max(self.modified, self.changed) > SETTLED_NS
-
-
-class Known(Generic[T]):
-    """What was made of files, the last `most` of it."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.values: dict[tuple[Path, str], tuple[FileState, T, bool]] = {}
-        self.lock = threading.Lock()
-
-    def get(self, path: Path, name: str, state: FileState) -> tuple[T | None, bool]:
-        """What was made of a file in that state, and whether that state was settled."""
-        known, value, settled = self.values.get((path, name), (None, None, False))
-        return (value, settled) if known == state else (None, False)
-
-    def put(self, path: Path, name: str, state: FileState, value: T) -> None:
-        """Keep what was made of a file after `state` was found."""
-        with self.lock:
-            self.values.pop((path, name), None)
-            self.values[path, name] = state, value, state.settled()
-            while len(self.values) > self.most:
-                del self.values[next(iter(self.values))]
-
-    def drop(self, path: Path, name: str) -> None:
-        with self.lock:
-            self.values.pop((path, name), None)
-
-
-_entries: Known[Entry] = Known(MOST_KNOWN)
-_models: Known[PriorModel] = Known(KEPT)
+_entries: FileCache[ModelEntry] = FileCache(MAX_DESCRIPTIONS)
+_models: FileCache[PriorModel] = FileCache(MAX_LOADED_MODELS)
 _reading = threading.Lock()
 _loading = threading.Lock()
 
 
 def find_models(
     folders: Sequence[Path], uploads: dict[str, Path] | None = None
-) -> dict[str, Entry]:
-    """Models by an identifier that tells nothing of where they are.
+) -> dict[str, ModelEntry]:
+    """Models by identifiers that do not reveal where the files are.
 
-    Files that cannot be read in `LISTING_S` are listed by their names, as if they could be
-    played, and read in the background.
+    Files that cannot be read within `LISTING_S` are listed by their names, as if they could be
+    played. They are read in the background.
 
     Args:
-        folders: to look in; what is missing is passed over.
+        folders: folders to look in. Missing folders are skipped.
         uploads: further files by their identifiers.
 
     Returns:
-        Uploads, then the models of the folders, newest first, then those that cannot be
+        Uploads, then the models of the folders, newest first, then the models that cannot be
         played, and last the demo model.
     """
-    found = sorted(_files(folders), key=lambda file: file[2].modified, reverse=True)
+    found = sorted(_scan_folders(folders), key=lambda file: file[2].modified, reverse=True)
     uploaded = [(key, path) for key, path in reversed((uploads or {}).items())]
-    entries = {key: entry(path, key) for key, path in uploaded}
+    entries = {key: get_entry(path, key) for key, path in uploaded}
     deadline = time.monotonic() + LISTING_S
     unread = []
     for identifier, path, state in found:
         known, settled = _entries.get(path, identifier, state)
         if known is None and time.monotonic() < deadline:
-            known, settled = entry(path, identifier), True
+            known, settled = get_entry(path, identifier), True
         if not settled:
             unread.append((path, identifier))
-        entries[identifier] = known or Entry(path, printable(identifier), None)
+        entries[identifier] = known or ModelEntry(path, printable(identifier), None)
     _read_later(unread)
     ordered = dict(sorted(entries.items(), key=lambda item: item[1].reason is not None))
-    return ordered | {DEMO: entry(demo_model(), DEMO)}
+    return ordered | {DEMO: get_entry(demo_model(), DEMO)}
 
 
 def find_model(
     identifier: str, folders: Sequence[Path], uploads: dict[str, Path] | None = None
-) -> Entry | None:
-    """The model behind an identifier of `find_models`; looks at that file alone."""
+) -> ModelEntry | None:
+    """The model behind an identifier of `find_models`, or None. Only that file is read."""
     if identifier == DEMO:
-        return entry(demo_model(), DEMO)
+        return get_entry(demo_model(), DEMO)
     if uploads and identifier in uploads:
-        return entry(uploads[identifier], identifier)
+        return get_entry(uploads[identifier], identifier)
     match = re.fullmatch(r"(.*?)(?: \((\d{1,4})\))?", identifier, re.DOTALL)
     assert match
     name, number = match[1], int(match[2] or 1)
     if not _is_model(name) or Path(name).name != name or not 1 <= number <= len(folders):
         return None
     path = folders[number - 1] / name
-    if not path.is_file() and "\\" in name:  # perhaps a name that is no valid text
-        same = (path for key, path, _ in _files(folders) if key == identifier)
+    if not path.is_file() and "\\" in name:  # perhaps a name that is not valid text
+        same = (path for key, path, _ in _scan_folders(folders) if key == identifier)
         path = next(same, path)
-    return entry(path, identifier) if path.is_file() else None
+    return get_entry(path, identifier) if path.is_file() else None
 
 
-def any_models(folders: Iterable[Path]) -> bool:
+def has_models(folders: Iterable[Path]) -> bool:
     """Whether there is a model file in one of the folders."""
-    return any(True for _ in _files(folders))
+    return any(True for _ in _scan_folders(folders))
 
 
-def entry(path: Path, identifier: str) -> Entry:
-    """What is known of one file, which is read if it may have changed."""
+def get_entry(path: Path, identifier: str) -> ModelEntry:
+    """The entry of one file. The file is read only if it may have changed."""
     try:
         state = FileState.of(path)
         known, settled = _entries.get(path, identifier, state)
@@ -185,17 +128,21 @@ def entry(path: Path, identifier: str) -> Entry:
             known = _describe(path, identifier)
             _entries.put(path, identifier, state, known)
         return known
-    except Exception as error:  # costs this entry, and not the list
+    except Exception as error:  # one bad file must not break the list
         reason = printable(in_words(error).replace(printable(path), identifier))
-        return Entry(path, f"{printable(identifier)} (cannot be played)", reason)
+        return ModelEntry(path, f"{printable(identifier)} (cannot be played)", reason)
 
 
-def loaded_model(path: Path, device: str) -> PriorModel:
-    """The model, loaded again only if the file has changed.
+def load_cached_model(path: Path, device: str) -> PriorModel:
+    """Load a model, or return the loaded one if the file has not changed.
+
+    Args:
+        path: path of the model file.
+        device: device that the networks run on, as for `load_model`.
 
     Raises:
         OSError: if there is no such file.
-        ModelFileError: if it cannot be sampled.
+        ModelFileError: if the model cannot be sampled.
     """
     from distill_prior_gen.model import load_model
 
@@ -203,17 +150,17 @@ def loaded_model(path: Path, device: str) -> PriorModel:
         state = FileState.of(path)
         model, settled = _models.get(path, device, state)
         if model is None or not (settled or model.sha256 == _sha256(path)):
-            _models.drop(path, device)  # before another takes as much memory
+            _models.drop(path, device)  # frees its memory before the new one is loaded
             model = load_model(path, device)
         _models.put(path, device, state, model)
         return model
 
 
-def _files(folders: Iterable[Path]) -> Iterator[tuple[str, Path, FileState]]:
-    """Identifier, path and state of the model files in folders, those hidden left out.
+def _scan_folders(folders: Iterable[Path]) -> Iterator[tuple[str, Path, FileState]]:
+    """Identifiers, paths and states of the model files in folders, without hidden files.
 
-    The identifier is the name, followed by the number of the folder if it is not the first; so
-    it stays the same when other files come and go.
+    The identifier is the name of the file. If the folder is not the first, its number follows.
+    So an identifier does not change when other files come and go.
     """
     for number, folder in enumerate(folders, 1):
         try:
@@ -226,7 +173,7 @@ def _files(folders: Iterable[Path]) -> Iterator[tuple[str, Path, FileState]]:
                 state = FileState.of(path)
             except OSError:
                 continue
-            # A name that is no valid text cannot be sent to a browser.
+            # A name that is not valid text cannot be sent to a browser.
             text = name.encode("utf-8", "backslashreplace").decode()
             yield (text if number == 1 else f"{text} ({number})"), path, state
 
@@ -236,25 +183,25 @@ def _is_model(name: str) -> bool:
 
 
 def _read_later(files: list[tuple[Path, str]]) -> None:
-    """Read files in the background, unless others are being read."""
+    """Read files in the background, unless other files are being read already."""
     if not files or not _reading.acquire(blocking=False):
         return
 
     def read() -> None:
         try:
             for path, identifier in files:
-                entry(path, identifier)
+                get_entry(path, identifier)
         finally:
             _reading.release()
 
     threading.Thread(target=read, name="model descriptions", daemon=True).start()
 
 
-def _describe(path: Path, identifier: str) -> Entry:
+def _describe(path: Path, identifier: str) -> ModelEntry:
     description = describe_model(path)
     if not description["playable"]:
         reason = description["reason"].replace(printable(path), identifier)
-        return Entry(path, f"{description['name']} (cannot be played)", reason)
+        return ModelEntry(path, f"{description['name']} (cannot be played)", reason)
     perplexity = description["prior"]["perplexity"]
     parts = [
         description["name"],
@@ -262,7 +209,7 @@ def _describe(path: Path, identifier: str) -> Entry:
         f"perplexity {perplexity:.1f}" if perplexity else None,
     ]
     label = ", ".join(part for part in parts if part)
-    return Entry(path, label, None, description["codebook"]["size"])
+    return ModelEntry(path, label, None, description["codebook"]["size"])
 
 
 def _sha256(path: Path) -> str:

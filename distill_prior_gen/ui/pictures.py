@@ -1,4 +1,4 @@
-"""Pictures of takes."""
+"""Plots of takes."""
 
 from __future__ import annotations
 
@@ -18,41 +18,43 @@ if TYPE_CHECKING:
     from distill_prior_gen.generation import GenerationResult
 
 INK, INK_ON_DARK = "#52525b", "#d4d4d8"
-"""For lines and letters on white, and on near-black."""
+"""Colour of lines and letters on a white page, and on a dark one."""
 
 FLOOR_DB = -80
-HERTZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
+"""Lower end of the colour scale, in dB relative to the loudest bin."""
+
+TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
-def draw_take(
+def plot_take(
     result: GenerationResult,
     spectrogram: SpectrogramSettings,
     grid: tuple[int, int],
     narrow: bool = False,
     dark: bool = False,
 ) -> Figure:
-    """The mel spectrogram of a take over time, and below it its codes, a panel a level.
+    """Plot the mel spectrogram of a take, and below it the codes, with one panel for each level.
 
-    The background is transparent.
+    The background is transparent. White lines are the boundaries between chunks.
 
     Args:
         result: the take.
-        spectrogram: settings of its model.
+        spectrogram: spectrogram settings of its model.
         grid: rows and columns of a chunk's code map.
-        narrow: draw it for the window of a phone, with larger letters.
-        dark: draw it for a dark page.
+        narrow: whether the plot is for the window of a phone, with larger letters.
+        dark: whether the plot is for a dark page.
     """
     levels = result.codes.shape[-1]
-    # The page puts a label and buttons over the upper edge.
+    # The page shows a label and buttons over the upper edge.
     layout = ConstrainedLayoutEngine(rect=(0, 0, 1, 0.92))
     width, dpi = (4.2, 220) if narrow else (9, 110)
     figure = Figure(figsize=(width, 3.6 + 0.8 * levels), dpi=dpi, layout=layout)
     figure.patch.set_alpha(0)
     mel, *panels = figure.subplots(1 + levels, 1, sharex=True, height_ratios=[3.6, *[0.8] * levels])
     ink = INK_ON_DARK if dark else INK
-    _draw_mel(figure, mel, result, spectrogram, ink)
+    _plot_mel(figure, mel, result, spectrogram, ink)
     for level, panel in enumerate(panels):
-        _draw_codes(panel, result, level, grid)
+        _plot_codes(panel, result, level, grid)
     for axes in (mel, *panels):
         axes.spines[:].set_visible(False)
         axes.tick_params(colors=ink, labelsize=10)
@@ -64,21 +66,21 @@ def draw_take(
     return figure
 
 
-def pixels(figure: Figure) -> np.ndarray:
-    """A figure as uint8 ``[height, width, 4]``, red, green, blue and opacity."""
+def to_pixels(figure: Figure) -> np.ndarray:
+    """Pixels of a figure: uint8 ``[height, width, 4]``, with red, green, blue and opacity."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.array(canvas.buffer_rgba())
 
 
-def _draw_mel(
+def _plot_mel(
     figure: Figure,
     axes: Axes,
     result: GenerationResult,
     spectrogram: SpectrogramSettings,
     ink: str,
 ) -> None:
-    # A window reaches half its length to either side, where a short take has nothing.
+    # The STFT needs half a window on either side, which a short take does not have.
     missing = max(0, spectrogram.n_fft // 2 + 1 - len(result.audio))
     audio = torch.from_numpy(np.pad(result.audio, (0, missing)))
     power = spectrogram.log_mel(audio).expm1().numpy()
@@ -102,20 +104,21 @@ def _draw_mel(
 
 
 def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:
-    """Positions on an axis of mel bands for round frequencies, and their names."""
+    """Ticks at round frequencies for an axis of mel bands: positions and labels."""
     top = spectrogram.f_max or spectrogram.sample_rate / 2
-    low, high = _mel(spectrogram.f_min), _mel(top)
-    shown = [hertz for hertz in HERTZ if spectrogram.f_min <= hertz <= top]
+    low, high = _hertz_to_mel(spectrogram.f_min), _hertz_to_mel(top)
+    shown = [hertz for hertz in TICKS_HZ if spectrogram.f_min <= hertz <= top]
     scale = spectrogram.n_mels / (high - low)
-    return [(_mel(hertz) - low) * scale for hertz in shown], [f"{hertz:,}" for hertz in shown]
+    positions = [(_hertz_to_mel(hertz) - low) * scale for hertz in shown]
+    return positions, [f"{hertz:,}" for hertz in shown]
 
 
-def _mel(hertz: float) -> float:
-    """HTK's mel scale, which the file format uses."""
+def _hertz_to_mel(hertz: float) -> float:
+    """Convert a frequency to HTK's mel scale, which the model files use."""
     return 2595 * float(np.log10(1 + hertz / 700))
 
 
-def _draw_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[int, int]) -> None:
+def _plot_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[int, int]) -> None:
     column = result.layout.column_samples / result.sample_rate
     for start, codes in result.layout.maps(result.codes.unflatten(1, grid)):
         left = start / result.sample_rate

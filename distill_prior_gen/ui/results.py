@@ -1,4 +1,4 @@
-"""What the Prior tab shows of takes, in the order in which it stands on the page."""
+"""The components that show takes, in the order in which they stand on the page."""
 
 from __future__ import annotations
 
@@ -9,35 +9,38 @@ import gradio as gr
 
 from distill_prior_gen.config import FORMATS, SAMPLE_RATES, ExportConfig
 
-MOST_LETTERS = 200
-"""Of a title, an artist or an album."""
+MAX_TAG_LENGTH = 200
+"""Characters of a title, an artist or an album."""
 
-COPY = "Copy command"
+COPY_LABEL = "Copy command"
 
 
 @dataclass(frozen=True)
 class TakePanel:
-    """The take that is shown, and those of the session.
+    """The components for the shown take and for the list of the session's takes.
 
     Attributes:
-        repeat: whether the player begins again at the end.
+        repeat: whether the player starts again at the end.
         undo: brings back the take that was removed last.
-        downloads: files on their way to the browser, which nobody sees.
-        everything: what is hidden as long as there is no take.
-        screen: that the page is on, see `Actions.details`; the page itself fills it in.
+        body: the components that are hidden while there is no take.
+        takes: the list of takes. Its value is the number of the shown take.
+        restore: puts the settings of the take back into the controls.
+        downloads: hidden list of files for the browser to download.
+        screen: hidden value that describes the browser's window, see `show_details`. The
+            browser fills it in.
     """
 
     player: gr.Audio
     repeat: gr.Checkbox
     undo: gr.Button
-    everything: gr.Column
-    chosen: gr.Radio
+    body: gr.Column
+    takes: gr.Radio
     restore: gr.Button
     longer: gr.Button
     download: gr.Button
     downloads: gr.File
     remove: gr.Button
-    words: gr.Markdown
+    summary: gr.Markdown
     picture: gr.Image
     screen: gr.JSON
     command: gr.Textbox
@@ -45,41 +48,43 @@ class TakePanel:
     export: ExportPanel
 
     @property
-    def shown(self) -> list[Any]:
-        """What `Actions.show` gives values for."""
+    def take_outputs(self) -> list[Any]:
+        """The components that `show_take` returns values for."""
         return [
             self.player,
-            self.words,
+            self.summary,
             self.command,
             self.longer,
-            self.chosen,
-            self.everything,
+            self.takes,
+            self.body,
             self.undo,
             self.repeat,
         ]
 
     @property
-    def details(self) -> list[Any]:
-        """What `Actions.details` gives values for."""
-        return [self.picture, self.export.saved, self.export.files]
+    def detail_outputs(self) -> list[Any]:
+        """The components that `show_details` returns values for."""
+        return [self.picture, self.export.message, self.export.files]
 
 
 @dataclass(frozen=True)
 class ExportPanel:
-    """How a take is written to a file, and the files.
+    """The components for the export of a take.
 
     Attributes:
-        values: format, sample rate and bit depth, title, artist and album.
+        values: format, sample rate, bit depth, title, artist and album.
+        message: says where the take was saved.
+        files: the files that can be downloaded.
     """
 
     values: list[Any]
     button: gr.Button
-    saved: gr.Markdown
+    message: gr.Markdown
     files: gr.File
 
 
-def take_panel() -> TakePanel:
-    """Build the player and what belongs to the take in it."""
+def build_take_panel() -> TakePanel:
+    """Build the player and the components that belong to its take."""
     player = gr.Audio(
         label="Take",
         interactive=False,
@@ -87,12 +92,12 @@ def take_panel() -> TakePanel:
         waveform_options=gr.WaveformOptions(show_recording_waveform=False),
     )
     undo = gr.Button("Undo", size="sm", visible=False)
-    with gr.Column(visible=False) as everything:
+    with gr.Column(visible=False) as body:
         repeat = gr.Checkbox(label="Repeat", container=False)
-        chosen = gr.Radio(
+        takes = gr.Radio(
             choices=[],
             label="Takes of this session",
-            info="One that you choose plays from where you are.",
+            info="The take that you choose goes on from where the last one was.",
             elem_id="distill-prior-takes",
         )
         with gr.Row():
@@ -101,7 +106,7 @@ def take_panel() -> TakePanel:
             download = gr.Button("Download", size="sm", min_width=80)
             remove = gr.Button("Remove", size="sm", min_width=80)
         downloads = gr.File(file_count="multiple", visible=False)
-        words = gr.Markdown()
+        summary = gr.Markdown()
         picture = gr.Image(
             label="Spectrum and codes",
             interactive=False,
@@ -117,16 +122,16 @@ def take_panel() -> TakePanel:
                 scale=4,
                 elem_id="distill-prior-command",
             )
-            copy = gr.Button(COPY, size="sm", scale=1, min_width=120)
+            copy = gr.Button(COPY_LABEL, size="sm", scale=1, min_width=120)
         with gr.Accordion("Export", open=False):
-            export = _export_panel()
+            export = _build_export_panel()
     return TakePanel(
-        player, repeat, undo, everything, chosen, restore, longer, download, downloads, remove,
-        words, picture, screen, command, copy, export,
+        player, repeat, undo, body, takes, restore, longer, download, downloads, remove,
+        summary, picture, screen, command, copy, export,
     )  # fmt: skip
 
 
-def _export_panel() -> ExportPanel:
+def _build_export_panel() -> ExportPanel:
     with gr.Row():
         format_ = gr.Dropdown(
             list(FORMATS), value=ExportConfig.format, label="Format", min_width=90
@@ -137,20 +142,20 @@ def _export_panel() -> ExportPanel:
             label="Sample rate",
             min_width=120,
         )
-        depth = bit_depth(ExportConfig.format)
+        depth = build_bit_depth(ExportConfig.format)
     with gr.Row():
         tags = [
-            gr.Textbox(label=label, max_length=MOST_LETTERS, min_width=120)
+            gr.Textbox(label=label, max_length=MAX_TAG_LENGTH, min_width=120)
             for label in ("Title", "Artist", "Album")
         ]
     button = gr.Button("Export")
-    saved = gr.Markdown()
+    message = gr.Markdown()
     files = gr.File(label="Download", interactive=False, visible=False)
-    return ExportPanel([format_, rate, depth, *tags], button, saved, files)
+    return ExportPanel([format_, rate, depth, *tags], button, message, files)
 
 
-def bit_depth(format_: str) -> gr.Dropdown:
-    """The control for the bit depth, with the choices that a format has."""
+def build_bit_depth(format_: str) -> gr.Dropdown:
+    """Build the control for the bit depth, with the choices of a format."""
     names = {16: "16", 24: "24", 32: "32 (float)"}
     depths = [(names[depth], depth) for depth in FORMATS[format_]]
     return gr.Dropdown(

@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
@@ -14,13 +16,14 @@ from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.sampling.crossfaded_layout import CrossfadedLayout
 from distill_prior_gen.ui.library import DEMO
-from distill_prior_gen.ui.settings import written
+from distill_prior_gen.ui.page_messages import refusal
+from distill_prior_gen.ui.settings import format_value
 
-KEPT = 20
-"""Takes that a session keeps; the oldest goes first."""
+MAX_SESSION_TAKES = 20
+"""Takes that a session keeps. The oldest take is dropped first."""
 
 OPTIONS = {"temperature": "-t", "duration": "-d", "seed": "-s"}
-"""Fields whose option of ``distill-prior sample`` is not called after them."""
+"""Options of ``distill-prior sample`` that are shorter than the name of their field."""
 
 
 @dataclass(eq=False)
@@ -28,13 +31,13 @@ class Take:
     """A take, and what it was made from.
 
     Attributes:
-        number: counts the takes of the session, from 1.
+        number: number of the take in its session, from 1.
         result: the sound and its settings.
-        model: that made it.
-        model_key: identifies the model in the list of models.
-        spectrogram: settings of the model.
+        model: the model that made the take.
+        model_key: identifier of the model in the list of models.
+        spectrogram: spectrogram settings of the model.
         grid: rows and columns of the model's code map.
-        made_at: when it was made, on the clock of `time.monotonic`.
+        made_at: time at which the take was made, on the clock of `time.monotonic`.
     """
 
     number: int
@@ -47,77 +50,83 @@ class Take:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that the take needs, roughly."""
+        """Approximate memory that the take needs, in bytes."""
         return int(self.result.audio.nbytes + self.result.codes.nbytes)
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
         duration, seconds = self.result.duration, sum(self.result.timings.values())
-        settings = ", ".join(self.settings())
+        settings = ", ".join(self.setting_phrases())
         return (
             f"**Seed {self.result.seed}**, {round(duration, 2):g} s of sound in "
             f"{seconds:.1f} s ({duration / seconds:.1f} times real time)  \n"
             f"{settings[0].upper()}{settings[1:]}"
         )
 
-    def settings(self) -> list[str]:
-        """The settings but the seed and the duration, a phrase each, as Markdown."""
+    def setting_phrases(self) -> list[str]:
+        """A phrase of Markdown for each setting except the seed and the duration."""
         config = self.result.config
-        settings = [f"temperature {written(config.temperature)}"]
+        phrases = [f"temperature {format_value(config.temperature)}"]
         if config.temperature_end is not None:
-            settings[0] += f" to {written(config.temperature_end)}"
-        for field_, off in (("top_p", (0, 1)), ("top_k", (0,)), ("min_p", (0,))):
-            value = getattr(config, field_)
-            name = field_.replace("_", "-")
-            settings.append(f"{name} {'off' if value in off else written(value)}")
-        settings.append(f"{config.sampler} sampler")
+            phrases[0] += f" to {format_value(config.temperature_end)}"
+        for name, off in (("top_p", (0, 1)), ("top_k", (0,)), ("min_p", (0,))):
+            value = getattr(config, name)
+            phrases.append(
+                f"{name.replace('_', '-')} {'off' if value in off else format_value(value)}"
+            )
+        phrases.append(f"{config.sampler} sampler")
         if isinstance(self.result.layout, CrossfadedLayout):
-            settings.append(f"overlap {config.overlap:g} ms, {config.join} join")
+            phrases.append(f"overlap {config.overlap:g} ms, {config.join} join")
         elif config.vary is None:
             columns = "column" if config.context_columns == 1 else "columns"
-            settings.append(f"{config.context_columns} {columns} held")
+            phrases.append(f"{config.context_columns} context {columns}")
         if config.prompt:
             name = f"`{Path(config.prompt).name}`"
             if config.vary is not None:
-                settings.append(f"{config.vary:.0%} of {name} new")
+                phrases.append(f"{config.vary:.0%} of {name} new")
             elif config.prompt_crossfade:
-                settings.append(f"continues the recording {name} itself")
+                phrases.append(f"continues the recording {name} itself")
             else:
-                settings.append(f"continues {name}")
+                phrases.append(f"continues {name}")
         if config.loop:
-            settings.append("loop")
-        settings.append(f"{config.vocoder} ({config.quality})")
-        return settings
+            phrases.append("loop")
+        phrases.append(f"{config.vocoder} ({config.quality})")
+        return phrases
 
-    def command(self, paths: bool = True) -> str:
-        """What makes the same take on the command line.
+    def command(self, full_paths: bool = True) -> str:
+        """The command that makes the same take.
 
         Args:
-            paths: whether files are named with their folders, so that it works from any folder.
+            full_paths: whether files are named with their folders, so that the command works
+                from any folder.
         """
         words = ["distill-prior", "sample"]
         if self.model_key != DEMO:
-            words.append(str(self.model.path) if paths else self.model.path.name)
+            words.append(str(self.model.path) if full_paths else self.model.path.name)
         config = self.result.config
         if config.temperature_end is not None:
-            words += ["--evolve"]
-            words += [f"{written(config.temperature)}:{written(config.temperature_end)}"]
+            start, end = format_value(config.temperature), format_value(config.temperature_end)
+            words += ["--evolve", f"{start}:{end}"]
         for item in fields(GenerationConfig):
             value = getattr(config, item.name)
             evolves = item.name.startswith("temperature") and config.temperature_end is not None
             if value != item.default and not evolves:
                 words.append(OPTIONS.get(item.name, f"--{item.name.replace('_', '-')}"))
-                if item.name == "prompt" and not paths:
+                if item.name == "prompt" and not full_paths:
                     value = Path(value).name
                 if value is not True:
-                    words.append(written(value))
+                    words.append(format_value(value))
         return shlex.join(words)
 
 
-def names(takes: Collection[Take]) -> dict[int, str]:
-    """What to call takes: the number, the seed, and the settings that not all of them have."""
+def label_takes(takes: Collection[Take]) -> dict[int, str]:
+    """Labels of takes by their numbers: number, seed, and the settings in which they differ."""
     traits = {
-        take.number: [take.model.name, f"{round(take.result.duration, 2):g} s", *take.settings()]
+        take.number: [
+            take.model.name,
+            f"{round(take.result.duration, 2):g} s",
+            *take.setting_phrases(),
+        ]
         for take in takes
     }
     shared = set.intersection(*map(set, traits.values())) if traits else set()
@@ -137,43 +146,55 @@ class Session:
     """What one browser session has uploaded and made.
 
     Attributes:
-        uploads: model files by their identifiers.
-        takes: by their numbers.
-        removed: takes that can be brought back, the last removed last.
-        made: number of the last take.
-        selected: the model that the app had loaded when it was asked last.
-        fault: why the last take could not be made.
+        uploads: uploaded model files by their identifiers.
+        takes: takes by their numbers.
+        removed: takes that can be brought back. The last one was removed last.
+        last_number: number of the last take that was made.
+        selected: model that the app had loaded when it was last asked.
+        error: reason why the last take could not be made.
     """
 
     uploads: dict[str, Path] = field(default_factory=dict)
     takes: dict[int, Take] = field(default_factory=dict)
     removed: list[Take] = field(default_factory=list)
-    made: int = 0
+    last_number: int = 0
     selected: Path | None = None
-    fault: str = ""
+    error: str = ""
 
     def add(self, take: Take) -> None:
-        """Keep a take; those removed go first where there are too many, then the oldest."""
-        self.made = take.number
+        """Add a take. If there are too many, removed takes are dropped first, then the oldest."""
+        self.last_number = take.number
         self.takes[take.number] = take
-        while self.removed and len(self.removed) + len(self.takes) > KEPT:
+        while self.removed and len(self.removed) + len(self.takes) > MAX_SESSION_TAKES:
             del self.removed[0]
-        for oldest in list(self.takes)[:-KEPT]:
+        for oldest in list(self.takes)[:-MAX_SESSION_TAKES]:
             del self.takes[oldest]
 
-    def all(self) -> list[Take]:
+    def get_take(self, number: Any) -> Take:
+        """The take of a number from the page.
+
+        Raises:
+            gr.Error: if there is no such take.
+        """
+        if not isinstance(number, int) or number not in self.takes:
+            raise refusal(f"There is no take {shortened(number)}; choose one from the list.")
+        return self.takes[number]
+
+    def all_takes(self) -> list[Take]:
         """The takes, and those that can be brought back."""
         return [*list(self.takes.values()), *self.removed]
 
-    def forget(self, take: Take) -> None:
+    def drop(self, take: Take) -> None:
+        """Drop a take for good."""
         self.takes.pop(take.number, None)
         self.removed = [other for other in self.removed if other is not take]
 
     def remove(self, number: int) -> None:
+        """Remove a take, so that it can be brought back."""
         self.removed.append(self.takes.pop(number))
 
     def bring_back(self) -> int | None:
-        """Put back the take that was removed last, and give its number."""
+        """Bring back the take that was removed last, and return its number."""
         if not self.removed:
             return None
         take = self.removed.pop()

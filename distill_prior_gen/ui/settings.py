@@ -1,4 +1,4 @@
-"""The settings of a take as the page has them."""
+"""Converts settings between the controls of the page and `GenerationConfig`."""
 
 from __future__ import annotations
 
@@ -34,106 +34,110 @@ SETTINGS = (
 )
 """Names of the controls, in the order of the endpoint."""
 
-LEVELS = {
+LEVEL_LABELS = {
     "temperature_by_level": "Temperature by level",
     "top_p_by_level": "Top-p by level",
     "top_k_by_level": "Top-k by level",
     "temperature_end": "Temperature at the end",
 }
-"""Controls for text with one value, or one for each level, and their labels."""
+"""Labels of the text controls that take one value, or one for each level."""
 
-STARTS = {
+START_LABELS = {
     "continue": "Continue it",
     "recording": "Continue the recording itself",
     "vary": "Vary it",
 }
-"""What may be done with a sound to start from, and its labels."""
+"""Labels of the ways to start from a sound."""
 
-MOST_DIGITS = 20
-"""Of a seed."""
+MAX_SEED_DIGITS = 20
+"""Digits of the longest seed."""
 
-VARY = 0.3
-"""How much of a sound is new at first."""
+DEFAULT_VARY = 0.3
+"""First value of the control for how much of a sound is new."""
 
 
 def to_config(page: Mapping[str, Any]) -> GenerationConfig:
-    """The settings on the page, checked.
+    """Check the values of the controls, and convert them to a configuration.
+
+    Args:
+        page: values by the names in `SETTINGS`.
 
     Raises:
-        ValueError: naming what is wrong.
+        ValueError: if a value is wrong; the message names its control.
     """
-    config = {name: _whole(page[name]) for name in SETTINGS if name not in (*LEVELS, "start")}
+    names = [name for name in SETTINGS if name not in (*LEVEL_LABELS, "start")]
+    config = {name: _to_int_if_whole(page[name]) for name in names}
     for field in ("temperature", "top_p", "top_k"):
         if isinstance(config[field], list):
             raise ValueError(f"{field} must be a number, not {shortened(config[field])}")
-        config[field] = _numbers(f"{field}_by_level", page) or config[field]
-    config["temperature_end"] = _numbers("temperature_end", page) or None
+        config[field] = _parse_numbers(f"{field}_by_level", page) or config[field]
+    config["temperature_end"] = _parse_numbers("temperature_end", page) or None
     seed = "" if page["seed"] is None else str(page["seed"]).strip()
-    if seed and not (seed.isdecimal() and len(seed) <= MOST_DIGITS):
+    if seed and not (seed.isdecimal() and len(seed) <= MAX_SEED_DIGITS):
         raise ValueError(f"seed must be a whole number or empty, not {shortened(seed)}")
     config["seed"] = int(seed) if seed else None
-    return GenerationConfig(**config | _beginning(page))
+    return GenerationConfig(**config | _prompt_settings(page))
 
 
 def to_page(config: GenerationConfig) -> dict[str, Any]:
-    """What the controls show for a configuration with a seed."""
+    """Values of the controls for a configuration that has a seed."""
     page = asdict(config)
     for field in ("temperature", "top_p", "top_k"):
         value = page[field]
         each = isinstance(value, tuple)
         page[field] = value[0] if each else value
-        page[f"{field}_by_level"] = _text(value) if each else ""
+        page[f"{field}_by_level"] = _format_for_page(value) if each else ""
     end = page["temperature_end"]
-    page["temperature_end"] = "" if end is None else _text(end)
+    page["temperature_end"] = "" if end is None else _format_for_page(end)
     page["seed"] = str(config.seed)
     varied, itself = config.vary is not None, config.prompt_crossfade
     page["start"] = "vary" if varied else "recording" if itself else "continue"
-    page["vary"] = config.vary if varied else VARY
+    page["vary"] = config.vary if varied else DEFAULT_VARY
     return {name: page[name] for name in SETTINGS}
 
 
-def written(value: object) -> str:
-    """A setting as the command line takes it."""
+def format_value(value: object) -> str:
+    """Format a setting for the command line."""
     values = value if isinstance(value, tuple) else (value,)
     return ",".join(
         str(one).removesuffix(".0") if isinstance(one, float) else str(one) for one in values
     )
 
 
-def _text(value: object) -> str:
-    return written(value).replace(",", ", ")
+def _format_for_page(value: object) -> str:
+    return format_value(value).replace(",", ", ")
 
 
-def _whole(value: Any) -> Any:
-    """Numbers come from the page as floats."""
+def _to_int_if_whole(value: Any) -> Any:
+    """Convert a float without a fraction to an int, because the page sends floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _numbers(name: str, page: Mapping[str, Any]) -> tuple[float, ...]:
-    """What stands in a control for text, none if it is empty."""
+def _parse_numbers(name: str, page: Mapping[str, Any]) -> tuple[float, ...]:
+    """The numbers in a text control. There are none if it is empty."""
     text = "" if page[name] is None else str(page[name]).strip()
     try:
-        return tuple(_whole(float(part)) for part in text.split(",")) if text else ()
+        return tuple(_to_int_if_whole(float(part)) for part in text.split(",")) if text else ()
     except ValueError as error:
         raise ValueError(
-            f"{LEVELS[name]} must be empty or numbers with commas between them, such as "
+            f"{LEVEL_LABELS[name]} must be empty or numbers with commas between them, such as "
             f"1.0, 0.8, 0.6, not {shortened(text)}"
         ) from error
 
 
-def _beginning(page: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings for the sound to start from."""
+def _prompt_settings(page: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of `GenerationConfig` for the sound to start from."""
     prompt, start = page["prompt"], page["start"]
-    if not isinstance(start, str) or start not in STARTS:
-        raise ValueError(f"start must be one of {', '.join(STARTS)}, not {shortened(start)}")
+    if not isinstance(start, str) or start not in START_LABELS:
+        raise ValueError(f"start must be one of {', '.join(START_LABELS)}, not {shortened(start)}")
     if not prompt:
         return {"prompt": None, "vary": None}
     if not Path(prompt).is_file():
         raise ValueError(f"{Path(prompt).name} is no longer there; choose the sound again")
     if page["loop"] and start != "continue":
         raise ValueError(
-            f"Loop does not go with '{STARTS[start]}'; switch Loop off, "
-            f"or choose '{STARTS['continue']}'"
+            f"Loop does not go with '{START_LABELS[start]}'; switch Loop off, "
+            f"or choose '{START_LABELS['continue']}'"
         )
     vary = page["vary"] if start == "vary" else None
     return {"prompt": prompt, "prompt_crossfade": start == "recording", "vary": vary}

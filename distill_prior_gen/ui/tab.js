@@ -1,4 +1,4 @@
-// Run once, when the page has loaded: what the Prior tab does without the server.
+// The parts of the Prior tab that run in the browser. This runs when the page has loaded.
 () => {
   if (window.distillPrior) return;
   const find = (selector) => document.querySelector(`#distill-prior-${selector}`);
@@ -18,12 +18,12 @@
     find("player").scrollIntoView();
   });
 
-  // An error has been read when something is changed after it.
+  // An error message is hidden as soon as a control is changed.
   document.addEventListener("input", (event) => {
     if (event.target.closest("#distill-prior")) find("status .fault")?.classList.add("read");
   }, true);
 
-  // A take that is chosen plays from where the one before it was.
+  // A chosen take goes on from where the last one was.
   let place = null;
   let repeating = false;
   document.addEventListener("change", (event) => {
@@ -46,7 +46,7 @@
     if (audio) audio.loop = wanted;
   };
 
-  // Over plain http there is no clipboard, only the command to copy what is selected.
+  // Over plain http there is no clipboard API, so the selected text is copied by a command.
   const copy = async (text) => {
     try {
       await navigator.clipboard.writeText(text);

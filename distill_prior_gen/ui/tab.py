@@ -1,7 +1,7 @@
-"""The Prior tab: choose a model, set how to sample it, listen, keep what is good.
+"""The Prior tab: choose a model, set how to sample it, listen, and keep what is good.
 
-`controls` and `results` have what stands on the page, `actions` what it does; here they are
-connected.
+This module connects components with functions. The components are built in `controls` and
+`results`. The functions are in `model_list`, `take_maker`, `take_view` and `take_export`.
 """
 
 from __future__ import annotations
@@ -16,30 +16,40 @@ import gradio as gr
 from gradio.context import Context
 
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.controls import (
-    FAULT,
-    MADE,
-    START,
+    PROMPT_LABEL,
+    STATUS_DONE,
+    STATUS_ERROR,
     Bar,
     SettingsPanel,
-    bar,
-    refuse_addresses,
-    settings_panel,
+    build_bar,
+    build_settings_panel,
+    refuse_urls,
 )
-from distill_prior_gen.ui.results import COPY, TakePanel, bit_depth, take_panel
+from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.results import COPY_LABEL, TakePanel, build_bit_depth, build_take_panel
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
+from distill_prior_gen.ui.take_export import TakeExporter
+from distill_prior_gen.ui.take_maker import TakeMaker
+from distill_prior_gen.ui.take_view import (
+    page_values,
+    remove_take,
+    show_details,
+    show_take,
+    undo_remove,
+)
 
 HERE = Path(__file__).parent
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
-"""For events that are over at once, and are no endpoints."""
+NO_PROGRESS: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
+"""Options of events that end at once and are no endpoints of the API."""
 
 
 def build_tab(context: TabContext) -> None:
-    """Build the tab's components and events into the Blocks that are open."""
-    actions = Actions(context)
+    """Build the tab's components and events into the open `gr.Blocks`."""
+    models = ModelList(context)
+    maker = TakeMaker(models)
     session = gr.State(Session())
     with gr.Column(elem_id="distill-prior") as column:
         # The Distill app has its own style, so the tab brings what it needs.
@@ -47,65 +57,68 @@ def build_tab(context: TabContext) -> None:
         gr.HTML(f"<style>{style}</style>", elem_id="distill-prior-style")
         with gr.Row():
             with gr.Column(scale=2, min_width=340):
-                settings = settings_panel(actions.listed(None, Session()))
+                settings = build_settings_panel(models.model_choices(None, Session()))
             with gr.Column(scale=3, min_width=340):
-                take = take_panel()
-        below = bar()
-    refuse_addresses(column)
+                take = build_take_panel()
+        bar = build_bar()
+    refuse_urls(column)
 
     def leave(request: gr.Request) -> None:
-        actions.leave(request.session_hash)
+        maker.leave(request.session_hash)
 
     if Context.root_block is not None:
         Context.root_block.unload(leave)
-    # Without triggers: when the page is loaded.
+    # Events without triggers run when the page is loaded.
     gr.on(None, None, js=(HERE / "tab.js").read_text(encoding="utf-8"))
-    _connect_models(actions, session, settings, below)
+    _connect_models(models, session, settings, bar)
     _connect_settings(settings)
-    _connect_generation(actions, session, settings, take, below)
-    _connect_takes(actions, session, settings, take)
-    _connect_export(actions, session, take)
+    _connect_generation(maker, session, settings, take, bar)
+    _connect_takes(models, session, settings, take)
+    _connect_export(TakeExporter(context), session, take)
 
 
 def _connect_models(
-    actions: Actions, session: gr.State, settings: SettingsPanel, below: Bar
+    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar
 ) -> None:
-    model, top_k = settings.model, settings.settings["top_k"]
-    about_model = {
-        "fn": actions.chosen,
+    model, top_k = settings.model, settings.controls["top_k"]
+    describe_choice = {
+        "fn": models.describe_choice,
         "inputs": [model, session],
-        "outputs": [settings.message, below.generate],
-        **QUIET,
+        "outputs": [settings.message, bar.generate],
+        **NO_PROGRESS,
     }
-    about_top_k = {
-        "fn": actions.about_top_k,
+    describe_top_k = {
+        "fn": models.describe_top_k,
         "inputs": [top_k, model, session],
         "outputs": top_k,
-        **QUIET,
+        **NO_PROGRESS,
     }
-    listing: dict[str, Any] = {
-        "fn": actions.refresh,
+    refresh: dict[str, Any] = {
+        "fn": models.refresh,
         "inputs": [model, session],
         "outputs": model,
-        **QUIET,
+        **NO_PROGRESS,
     }
-    uploading: dict[str, Any] = {
-        "fn": actions.upload,
+    upload: dict[str, Any] = {
+        "fn": models.upload,
         "inputs": [settings.upload, session],
         "outputs": model,
         "api_name": "upload_prior_model",
     }
-    loaded = gr.on(None, **listing)
-    refreshed = settings.refresh.click(**listing)
-    uploaded = settings.upload.upload(**uploading)
-    for listed in (loaded, refreshed, uploaded, *(tab.select(**listing) for tab in _open_tab())):
-        listed.then(**about_model)
-    model.change(**about_model).then(**about_top_k)
-    top_k.change(**about_top_k)
+    refreshes = [
+        gr.on(None, **refresh),
+        settings.refresh.click(**refresh),
+        settings.upload.upload(**upload),
+        *(tab.select(**refresh) for tab in _open_tab()),
+    ]
+    for event in refreshes:
+        event.then(**describe_choice)
+    model.change(**describe_choice).then(**describe_top_k)
+    top_k.change(**describe_top_k)
 
 
 def _open_tab() -> Iterator[gr.Tab]:
-    """The tab that is being built, if any."""
+    """The `gr.Tab` that is being built, or nothing outside of a tab."""
     block = Context.block
     while block is not None and not isinstance(block, gr.Tab):
         block = block.parent
@@ -114,64 +127,70 @@ def _open_tab() -> Iterator[gr.Tab]:
 
 
 def _connect_settings(settings: SettingsPanel) -> None:
-    prompt, start = settings.settings["prompt"], settings.settings["start"]
-    prompt.change(_about_prompt, prompt, settings.beginning, **QUIET)
+    prompt, start = settings.controls["prompt"], settings.controls["start"]
+    prompt.change(_label_prompt, prompt, settings.prompt_accordion, **NO_PROGRESS)
     start.change(
         lambda start: gr.Slider(visible=start == "vary"),
         start,
-        settings.settings["vary"],
-        **QUIET,
+        settings.controls["vary"],
+        **NO_PROGRESS,
     )
-    settings.randomize.click(_random_seed, None, settings.settings["seed"], **QUIET)
+    settings.randomize.click(_random_seed, None, settings.controls["seed"], **NO_PROGRESS)
 
 
 def _connect_generation(
-    actions: Actions, session: gr.State, settings: SettingsPanel, take: TakePanel, below: Bar
+    maker: TakeMaker, session: gr.State, settings: SettingsPanel, take: TakePanel, bar: Bar
 ) -> None:
     def make(*given: Any) -> list[Any]:
         key, *values, count, session, request, progress = given
         try:
-            actions.make(key, values, count, session, request.session_hash, progress)
+            maker.make_takes(key, values, count, session, request.session_hash, progress)
         except gr.Error as error:
-            session.fault = error.message
-            error.visible = False  # since the bar says it
+            session.error = error.message
+            error.visible = False  # because the bar shows it
             raise
-        return [*actions.show(None, session), MADE.format(session.made)]
+        return [*show_take(None, session), STATUS_DONE.format(session.last_number)]
 
-    def fault(session: Session) -> str:
-        return FAULT.format(escape(session.fault))
+    def show_error(session: Session) -> str:
+        return STATUS_ERROR.format(escape(session.error))
+
+    def longer_values(number: Any, session: Session) -> list[Any]:
+        return page_values(number, session, maker.models, longer=True)
 
     def stop(number: int | None, session: Session, request: gr.Request) -> list[Any]:
-        actions.stop(request.session_hash)
-        return actions.show(number, session)
+        maker.stop(request.session_hash)
+        return show_take(number, session)
 
     _name_parameters(make)
-    controls = [settings.model, *settings.settings.values()]
-    making: dict[str, Any] = {
+    controls = [settings.model, *settings.controls.values()]
+    generate_event: dict[str, Any] = {
         "fn": make,
         "inputs": [*controls, settings.count, session],
-        "outputs": [*take.shown, below.status],
-        "preprocess": False,  # Gradio's refusals do not name the control
-        "show_progress_on": below.status,
+        "outputs": [*take.take_outputs, bar.status],
+        "preprocess": False,  # Gradio's own messages do not name the control
+        "show_progress_on": bar.status,
         "concurrency_id": "distill-prior",
         "concurrency_limit": 1,
     }
-    details = _details(actions, session, take)
-    seed = settings.settings["seed"]
-    made = gr.on([below.generate.click, seed.submit], **making, api_name="generate_prior_take")
-    lengthened = take.longer.click(
-        lambda number, session: actions.settings(number, session, longer=True),
-        [take.chosen, session],
-        controls,
-        **QUIET,
+    details_event = _details_event(session, take)
+    seed = settings.controls["seed"]
+    made = gr.on(
+        [bar.generate.click, seed.submit], **generate_event, api_name="generate_prior_take"
     )
-    made_longer = lengthened.success(**making, api_name=False)
+    lengthened = take.longer.click(longer_values, [take.takes, session], controls, **NO_PROGRESS)
+    made_longer = lengthened.success(**generate_event, api_name=False)
     for event in (made, made_longer):
-        event.success(**details)
-        event.failure(fault, session, below.status, **QUIET)
-    below.cancel.click(
-        stop, [take.chosen, session], take.shown, queue=False, cancels=[made, made_longer], **QUIET
-    ).then(**details)
+        event.success(**details_event)
+        event.failure(show_error, session, bar.status, **NO_PROGRESS)
+    stopped = bar.cancel.click(
+        stop,
+        [take.takes, session],
+        take.take_outputs,
+        queue=False,
+        cancels=[made, made_longer],
+        **NO_PROGRESS,
+    )
+    stopped.then(**details_event)
 
 
 def _name_parameters(make: Any) -> None:
@@ -183,12 +202,12 @@ def _name_parameters(make: Any) -> None:
     make.__annotations__ = {"request": gr.Request}
 
 
-def _details(actions: Actions, session: gr.State, take: TakePanel) -> dict[str, Any]:
+def _details_event(session: gr.State, take: TakePanel) -> dict[str, Any]:
     """The event that follows whenever another take is shown."""
     return {
-        "fn": actions.details,
-        "inputs": [take.chosen, take.screen, session],
-        "outputs": take.details,
+        "fn": show_details,
+        "inputs": [take.takes, take.screen, session],
+        "outputs": take.detail_outputs,
         "js": "(number) => [number, window.distillPrior.screen(), null]",
         "show_progress_on": take.picture,
         "api_name": False,
@@ -196,23 +215,26 @@ def _details(actions: Actions, session: gr.State, take: TakePanel) -> dict[str, 
 
 
 def _connect_takes(
-    actions: Actions, session: gr.State, settings: SettingsPanel, take: TakePanel
+    models: ModelList, session: gr.State, settings: SettingsPanel, take: TakePanel
 ) -> None:
-    details = _details(actions, session, take)
-    which = [take.chosen, session]
-    take.chosen.input(actions.show, which, take.shown, **QUIET).then(**details)
-    take.restore.click(
-        actions.settings, which, [settings.model, *settings.settings.values()], **QUIET
-    )
-    take.remove.click(actions.remove, which, take.shown, **QUIET).then(**details)
-    take.undo.click(actions.undo, session, take.shown, **QUIET).then(**details)
+    def restore(number: Any, session: Session) -> list[Any]:
+        return page_values(number, session, models)
+
+    details_event = _details_event(session, take)
+    inputs, outputs = [take.takes, session], take.take_outputs
+    controls = [settings.model, *settings.controls.values()]
+    take.takes.input(show_take, inputs, outputs, **NO_PROGRESS).then(**details_event)
+    take.restore.click(restore, inputs, controls, **NO_PROGRESS)
+    take.remove.click(remove_take, inputs, outputs, **NO_PROGRESS).then(**details_event)
+    take.undo.click(undo_remove, session, outputs, **NO_PROGRESS).then(**details_event)
     take.repeat.change(None, take.repeat, None, js="(repeat) => window.distillPrior.repeat(repeat)")
-    later = f"() => new Promise((end) => setTimeout(() => end('{COPY}'), 2000))"
+    later = f"() => new Promise((end) => setTimeout(() => end('{COPY_LABEL}'), 2000))"
     for js in ("(text) => window.distillPrior.copy(text)", later):
         take.copy.click(None, take.command, take.copy, js=js)
 
 
-def _connect_export(actions: Actions, session: gr.State, take: TakePanel) -> None:
+def _connect_export(exporter: TakeExporter, session: gr.State, take: TakePanel) -> None:
+    # Gradio names the parameters of the endpoint after those of this function.
     def export_take(
         number: Any,
         format_: Any,
@@ -224,39 +246,41 @@ def _connect_export(actions: Actions, session: gr.State, take: TakePanel) -> Non
         session: Session,
     ) -> tuple[gr.File, str]:
         values = [format_, rate, depth, title, artist, album]
-        copies, text = actions.export(number, values, session)
+        copies, text = exporter.export(number, values, session)
         return gr.File(copies, visible=True), text
 
     def download_take(number: Any, *values_and_session: Any) -> list[str]:
         *values, session = values_and_session
-        return actions.download(number, values, session)
+        return exporter.download(number, values, session)
 
     export = take.export
     format_, _, depth, *_ = export.values
-    format_.change(bit_depth, format_, depth, **QUIET)
+    format_.change(build_bit_depth, format_, depth, **NO_PROGRESS)
     limits: dict[str, Any] = {"concurrency_id": "distill-prior-export", "concurrency_limit": 1}
     export.button.click(
         export_take,
-        [take.chosen, *export.values, session],
-        [export.files, export.saved],
+        [take.takes, *export.values, session],
+        [export.files, export.message],
         preprocess=False,
-        show_progress_on=export.saved,
+        show_progress_on=export.message,
         api_name="export_prior_take",
         **limits,
     )
-    take.download.click(
+    downloaded = take.download.click(
         download_take,
-        [take.chosen, *export.values, session],
+        [take.takes, *export.values, session],
         take.downloads,
         preprocess=False,
         **limits,
-        **QUIET,
-    ).success(None, take.downloads, None, js="(files) => window.distillPrior.download(files)")
+        **NO_PROGRESS,
+    )
+    js = "(files) => window.distillPrior.download(files)"
+    downloaded.success(None, take.downloads, None, js=js)
 
 
-def _about_prompt(prompt: str | None) -> gr.Accordion:
-    """Names the sound where it can be seen when the accordion is closed."""
-    return gr.Accordion(label=f"{START}: {Path(prompt).name}" if prompt else START)
+def _label_prompt(prompt: str | None) -> gr.Accordion:
+    """Name the sound in the accordion's label, which is visible when it is closed."""
+    return gr.Accordion(label=f"{PROMPT_LABEL}: {Path(prompt).name}" if prompt else PROMPT_LABEL)
 
 
 def _random_seed() -> str:

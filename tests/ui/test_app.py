@@ -18,11 +18,13 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.ui import actions as actions_module
-from distill_prior_gen.ui.actions import Actions
-from distill_prior_gen.ui.server import make_room
+from distill_prior_gen.ui import take_maker
+from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
+from distill_prior_gen.ui.take_maker import TakeMaker
+from distill_prior_gen.ui.take_view import remove_take
+from distill_prior_gen.ui.temporary_files import make_room
 from tests.helpers.models import write_model
 from tests.ui.test_ui import VALUES, make
 
@@ -246,9 +248,9 @@ def test_a_file_without_user_and_password_is_refused(tmp_path, text):
 
 
 @pytest.fixture
-def actions(tmp_path, model_path):
+def maker(tmp_path, model_path):
     shutil.copy(model_path, tmp_path / "small.distill")
-    return Actions(TabContext((tmp_path,), tmp_path, device="cpu"))
+    return TakeMaker(ModelList(TabContext((tmp_path,), tmp_path, device="cpu")))
 
 
 def page(**values):
@@ -259,36 +261,36 @@ def silently(share, desc):
     pass
 
 
-def test_the_oldest_takes_of_all_sessions_go_when_memory_is_short(actions, monkeypatch):
+def test_the_oldest_takes_of_all_sessions_go_when_memory_is_short(maker, monkeypatch):
     first, second = Session(), Session()
-    actions.make("small.distill", page(duration=1), 3, first, "first", silently)
-    actions.remove(1, first)
+    maker.make_takes("small.distill", page(duration=1), 3, first, "first", silently)
+    remove_take(1, first)
     size = first.takes[2].size
     assert size > 8000 * 4
-    monkeypatch.setattr(actions_module, "MOST_BYTES", 3 * size)
-    actions.make("small.distill", page(duration=1), 2, second, "second", silently)
+    monkeypatch.setattr(take_maker, "MAX_MEMORY_BYTES", 3 * size)
+    maker.make_takes("small.distill", page(duration=1), 2, second, "second", silently)
     assert (list(first.takes), first.removed, list(second.takes)) == ([3], [], [1, 2])
 
 
-def test_the_takes_of_a_closed_page_go(actions):
+def test_the_takes_of_a_closed_page_go(maker):
     session = Session()
-    actions.make("small.distill", page(duration=1), 2, session, "me", silently)
-    actions.remove(1, session)
-    actions.leave("me")
-    assert not session.all()
+    maker.make_takes("small.distill", page(duration=1), 2, session, "me", silently)
+    remove_take(1, session)
+    maker.leave("me")
+    assert not session.all_takes()
 
 
-def test_a_call_that_waits_for_another_can_be_stopped_and_few_wait(actions):
-    with actions.working:
+def test_a_call_that_waits_for_another_can_be_stopped_and_few_wait(maker):
+    with maker.working:
         waiting = []
         for number in range(20):
             given = "small.distill", page(duration=1), 1, Session(), str(number), silently
-            thread = threading.Thread(target=_quietly, args=(actions.make, *given), daemon=True)
+            thread = threading.Thread(target=_quietly, args=(maker.make_takes, *given), daemon=True)
             thread.start()
             waiting.append(thread)
         wait_for(lambda: sum(thread.is_alive() for thread in waiting) <= 8)
         for number in range(20):
-            actions.stop(str(number))
+            maker.stop(str(number))
         for thread in waiting:
             thread.join(PATIENCE_S)
             assert not thread.is_alive()

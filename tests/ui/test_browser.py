@@ -334,23 +334,23 @@ def test_a_loop_with_values_by_level_is_made_and_its_settings_come_back(alone, n
     by_level = page.get_by_label("Temperature by level")
     by_level.fill("0.9, 0.8")
     page.get_by_label("Temperature at the end").fill("0.5")
-    set_number(page, "Held columns", 1)
+    set_number(page, "Context columns", 1)
     generate(page)
     wait_for_take(page, 1)
     expect(page.get_by_text("Temperature 0.9,0.8 to 0.5")).to_be_visible()
-    expect(page.get_by_text("1 column held, loop")).to_be_visible()
+    expect(page.get_by_text("1 context column, loop")).to_be_visible()
 
     page.get_by_label("Loop").uncheck()
     by_level.fill("warm")
     page.get_by_label("Temperature at the end").fill("")
-    set_number(page, "Held columns", 3)
+    set_number(page, "Context columns", 3)
     generate(page)
     expect(page.get_by_text("Temperature by level must be empty or numbers")).to_be_visible()
     page.get_by_role("button", name="Use its settings").click()
     expect(by_level).to_have_value("0.9, 0.8")
     expect(page.get_by_label("Temperature at the end")).to_have_value("0.5")
     expect(page.get_by_label("Loop")).to_be_checked()
-    expect(page.get_by_label("number input for Held columns")).to_have_value("1")
+    expect(page.get_by_label("number input for Context columns")).to_have_value("1")
 
 
 def test_a_take_is_exported_and_downloaded(both, new_page, folder):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from distill_prior_gen.ui import library
-from distill_prior_gen.ui.library import any_models, find_model, find_models, loaded_model
+from distill_prior_gen.ui.library import find_model, find_models, has_models, load_cached_model
 from tests.helpers.models import write_model
 
 
@@ -63,7 +63,7 @@ def test_hidden_files_and_folders_are_not_listed(folder, model_path):
     (folder / "d.distill").mkdir()
     (folder / "e.distill").symlink_to("nowhere")
     assert sorted(find_models([folder, folder / "gone"])) == ["a.distill", "b.distill", "demo"]
-    assert not any_models([folder / "d.distill"])
+    assert not has_models([folder / "d.distill"])
 
 
 def test_a_name_that_is_no_text_can_be_sent_to_a_browser_and_back(tmp_path, model_path):
@@ -83,12 +83,12 @@ def test_a_file_that_changes_and_keeps_its_time_and_size_is_read_again(tmp_path)
     other = write_model(tmp_path / "other" / "m.distill", name="two", seed=1)
     assert path.stat().st_size == other.stat().st_size
     stat = path.stat()
-    first = loaded_model(path, "cpu")
-    assert loaded_model(path, "cpu") is first
+    first = load_cached_model(path, "cpu")
+    assert load_cached_model(path, "cpu") is first
     assert find_models([tmp_path])["m.distill"].label.startswith("one")
     path.write_bytes(other.read_bytes())
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert loaded_model(path, "cpu").name == "two"
+    assert load_cached_model(path, "cpu").name == "two"
     assert find_model("m.distill", [tmp_path]).label.startswith("two")
 
 

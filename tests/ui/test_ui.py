@@ -22,12 +22,14 @@ from matplotlib.colors import to_rgb
 
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.ui.actions import Actions
 from distill_prior_gen.ui.app import create_app
-from distill_prior_gen.ui.library import find_models, loaded_model
-from distill_prior_gen.ui.pictures import draw_take, pixels
-from distill_prior_gen.ui.session import KEPT, Session, names
-from distill_prior_gen.ui.settings import SETTINGS, written
+from distill_prior_gen.ui.library import find_models, load_cached_model
+from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.pictures import plot_take, to_pixels
+from distill_prior_gen.ui.session import MAX_SESSION_TAKES, Session, label_takes
+from distill_prior_gen.ui.settings import SETTINGS, format_value
+from distill_prior_gen.ui.take_maker import TakeMaker
+from distill_prior_gen.ui.take_view import page_values, remove_take, undo_remove
 from tests.helpers.models import write_model
 
 VALUES = {
@@ -99,7 +101,7 @@ def recording(folder):
 
 
 def page(**values):
-    """The values of the controls, for `Actions`."""
+    """The values of the controls, for `TakeMaker.make_takes`."""
     return [(VALUES | values)[name] for name in SETTINGS]
 
 
@@ -122,9 +124,8 @@ def test_a_take_is_served_with_its_seed_settings_and_command(client, folder, tmp
     with wave.open(played) as file:
         assert (file.getframerate(), file.getnframes()) == (8_000, 16_000)
     assert "**Seed 7**, 2 s of sound in " in words
-    assert (
-        "Temperature 0.8, top-p 0.9, top-k 5, min-p off, continue sampler, 2 columns held" in words
-    )
+    assert "Temperature 0.8, top-p 0.9, top-k 5, min-p off, continue sampler" in words
+    assert ", 2 context columns" in words
     words = shlex.split(command)
     assert words[:3] == ["distill-prior", "sample", str(folder / "models" / "small.distill")]
     run_command(*words[1:], "-o", "same.wav", "--bit-depth", "32")
@@ -195,12 +196,12 @@ def test_the_controls_mean_the_fields_of_a_configuration(
     wanted = json.loads(json.dumps(asdict(expected.config)))
     assert said == {name: value for name, value in wanted.items() if name != "prompt"}
 
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     if "prompt" in config:
         values = values | {"prompt": str(recording)}
-    actions.make("small.distill", page(**values | {"seed": "70"}), 1, session, None, silently)
-    key, *again = actions.settings(1, session)
-    actions.make(key, again, 1, session, None, silently)
+    maker.make_takes("small.distill", page(**values | {"seed": "70"}), 1, session, None, silently)
+    key, *again = page_values(1, session, maker.models)
+    maker.make_takes(key, again, 1, session, None, silently)
     assert session.takes[2].result.config == session.takes[1].result.config == expected.config
     assert session.takes[2].result.codes.equal(expected.codes)
 
@@ -215,11 +216,11 @@ def test_a_varied_take_is_as_long_as_its_prompt(client, model, tmp_path):
 
 
 def test_a_longer_take_keeps_what_it_starts_from(context, recording):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     values = page(prompt=str(recording), start="recording", temperature_end="0.5")
-    actions.make("small.distill", values, 1, session, None, silently)
-    key, *longer = actions.settings(1, session, longer=True)
-    actions.make(key, longer, 1, session, None, silently)
+    maker.make_takes("small.distill", values, 1, session, None, silently)
+    key, *longer = page_values(1, session, maker.models, longer=True)
+    maker.make_takes(key, longer, 1, session, None, silently)
     short, long = (take.result for take in session.takes.values())
     assert long.config == replace(short.config, duration=4)
     assert len(long.audio) == 32_000
@@ -229,15 +230,15 @@ def test_a_longer_take_keeps_what_it_starts_from(context, recording):
 
 
 def test_settings_do_without_a_sound_that_is_gone(context, recording, tmp_path):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     prompt = shutil.copy(recording, tmp_path)
-    actions.make("small.distill", page(prompt=prompt), 1, session, None, silently)
+    maker.make_takes("small.distill", page(prompt=prompt), 1, session, None, silently)
     Path(prompt).unlink()
     with pytest.warns(UserWarning, match=r"Two strokes\.wav is no longer there"):
-        key, *values = actions.settings(1, session)
+        key, *values = page_values(1, session, maker.models)
     assert values == page()
     with pytest.raises(gr.Error, match=r"^'Two strokes\.wav is no longer there; choose the sound"):
-        actions.make(key, page(prompt=prompt), 1, session, None, silently)
+        maker.make_takes(key, page(prompt=prompt), 1, session, None, silently)
 
 
 @pytest.mark.parametrize(
@@ -471,23 +472,23 @@ def test_an_upload_that_is_too_large_is_refused(url, client):
 
 
 def test_takes_that_were_finished_stay_when_the_rest_is_cancelled(context):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
 
     def progress(share, desc):
         if session.takes:
-            actions.stop("me")
+            maker.stop("me")
 
     values = page(duration=30)
-    actions.make("small.distill", values, 8, session, "me", progress)
+    maker.make_takes("small.distill", values, 8, session, "me", progress)
     assert 1 <= len(session.takes) < 8
     made = len(session.takes)
-    actions.make("small.distill", values, 1, session, "me", silently)
+    maker.make_takes("small.distill", values, 1, session, "me", silently)
     assert list(session.takes) == list(range(1, made + 2))
 
 
 @pytest.mark.parametrize("error", [FloatingPointError, RuntimeError, MemoryError])
 def test_a_failure_half_way_leaves_no_take(context, error):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     values = page(duration=30)
 
     def progress(share, desc):
@@ -495,40 +496,40 @@ def test_a_failure_half_way_leaves_no_take(context, error):
             raise error("the prior gave up")
 
     with pytest.raises(gr.Error, match="the prior gave up"):
-        actions.make("small.distill", values, 1, session, "me", progress)
+        maker.make_takes("small.distill", values, 1, session, "me", progress)
     assert session.takes == {}
 
 
 def test_a_take_that_is_removed_can_be_brought_back(context):
-    actions, session = Actions(context), Session()
-    actions.make("small.distill", page(duration=1), 3, session, "me", silently)
+    maker, session = TakeMaker(ModelList(context)), Session()
+    maker.make_takes("small.distill", page(duration=1), 3, session, "me", silently)
     made = dict(session.takes)
-    actions.remove(2, session)
-    actions.remove(1, session)
+    remove_take(2, session)
+    remove_take(1, session)
     assert list(session.takes) == [3]
-    actions.undo(session)
-    actions.undo(session)
-    actions.undo(session)  # nothing is left to bring back
+    undo_remove(session)
+    undo_remove(session)
+    undo_remove(session)  # nothing is left to bring back
     assert list(session.takes.items()) == list(made.items())
 
 
 def test_takes_removed_count_among_those_that_are_kept(context):
-    actions, session = Actions(context), Session()
-    actions.make("small.distill", page(duration=1), 8, session, "me", silently)
+    maker, session = TakeMaker(ModelList(context)), Session()
+    maker.make_takes("small.distill", page(duration=1), 8, session, "me", silently)
     for number in range(1, 9):
-        actions.remove(number, session)
+        remove_take(number, session)
     for _ in range(2):
-        actions.make("small.distill", page(duration=1), 8, session, "me", silently)
+        maker.make_takes("small.distill", page(duration=1), 8, session, "me", silently)
     assert [take.number for take in session.removed] == [5, 6, 7, 8]
 
 
 def test_names_tell_takes_apart(context, recording):
-    actions, session = Actions(context), Session()
-    actions.make("small.distill", page(duration=1), 2, session, "me", silently)
-    assert list(names(session.takes.values()).values()) == ["1: seed 7", "2: seed 8"]
+    maker, session = TakeMaker(ModelList(context)), Session()
+    maker.make_takes("small.distill", page(duration=1), 2, session, "me", silently)
+    assert list(label_takes(session.takes.values()).values()) == ["1: seed 7", "2: seed 8"]
     other = {"prompt": str(recording), "temperature": 0.5, "loop": True}
-    actions.make("small.distill", page(**other), 1, session, "me", silently)
-    assert list(names(session.takes.values()).values()) == [
+    maker.make_takes("small.distill", page(**other), 1, session, "me", silently)
+    assert list(label_takes(session.takes.values()).values()) == [
         "1: seed 7, 1 s, temperature 0.8",
         "2: seed 8, 1 s, temperature 0.8",
         "3: seed 7, 2 s, temperature 0.5, continues Two strokes.wav, loop",
@@ -539,33 +540,34 @@ def test_names_tell_takes_apart(context, recording):
 def test_no_longer_take_is_made_without_what_the_first_was_made_from(tmp_path, recording, gone):
     model = write_model(tmp_path / "mine.distill")
     prompt = Path(shutil.copy(recording, tmp_path))
-    actions, session = Actions(TabContext((tmp_path,), tmp_path, device="cpu")), Session()
-    actions.make("mine.distill", page(prompt=str(prompt)), 1, session, "me", silently)
+    context = TabContext((tmp_path,), tmp_path, device="cpu")
+    maker, session = TakeMaker(ModelList(context)), Session()
+    maker.make_takes("mine.distill", page(prompt=str(prompt)), 1, session, "me", silently)
     {"model": model, "prompt": prompt}[gone].unlink()
     with pytest.raises(gr.Error, match=r"A longer take cannot be made: .* no longer"):
-        actions.settings(1, session, longer=True)
+        page_values(1, session, maker.models, longer=True)
 
 
 def test_the_model_that_the_app_loads_is_chosen(folder):
     loaded = [None]
-    models = folder / "models"
-    context = TabContext((models,), folder, selected=lambda: loaded[0], device="cpu")
-    actions, session = Actions(context), Session()
-    assert actions.listed("demo", session)["value"] == "demo"
-    loaded[0] = models / "small.distill"
-    assert actions.listed("demo", session)["value"] == "small.distill"
+    models_dir = folder / "models"
+    context = TabContext((models_dir,), folder, selected=lambda: loaded[0], device="cpu")
+    models, session = ModelList(context), Session()
+    assert models.model_choices("demo", session)["value"] == "demo"
+    loaded[0] = models_dir / "small.distill"
+    assert models.model_choices("demo", session)["value"] == "small.distill"
     # Another choice stays until the app loads another model.
-    assert actions.listed("demo", session)["value"] == "demo"
-    loaded[0] = models / "no_prior.distill"
-    assert actions.listed("demo", session)["value"] == "no_prior.distill"
+    assert models.model_choices("demo", session)["value"] == "demo"
+    loaded[0] = models_dir / "no_prior.distill"
+    assert models.model_choices("demo", session)["value"] == "no_prior.distill"
 
 
 def test_a_session_keeps_so_many_takes(context):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     values = page(duration=1)
     for _ in range(3):
-        actions.make("small.distill", values, 8, session, "me", silently)
-    assert list(session.takes) == list(range(24 - KEPT + 1, 25))
+        maker.make_takes("small.distill", values, 8, session, "me", silently)
+    assert list(session.takes) == list(range(24 - MAX_SESSION_TAKES + 1, 25))
     assert [take.result.seed for take in session.takes.values()][-1] == 14
 
 
@@ -596,25 +598,25 @@ def test_models_of_the_same_name_in_two_folders_are_both_listed(tmp_path, model_
 
 def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):
     path = write_model(tmp_path / "model.distill")
-    first = loaded_model(path, "cpu")
-    assert loaded_model(path, "cpu") is first
+    first = load_cached_model(path, "cpu")
+    assert load_cached_model(path, "cpu") is first
     write_model(tmp_path / "model.distill", seed=1)
-    assert loaded_model(path, "cpu") is not first
+    assert load_cached_model(path, "cpu") is not first
 
 
 @pytest.mark.parametrize("samples", [1, 60, 128])
 def test_a_take_shorter_than_a_window_is_drawn(model, samples):
     result = generate(model, GenerationConfig(duration=1, seed=3))
     short = replace(result, audio=result.audio[:samples])
-    assert pixels(draw_take(short, model.spectrogram, model.grid)).any()
+    assert to_pixels(plot_take(short, model.spectrogram, model.grid)).any()
 
 
 def test_the_picture_for_a_phone_has_larger_letters(model):
     result = generate(model, GenerationConfig(duration=1, seed=3))
     shares = []
     for narrow in (False, True):
-        figure = draw_take(result, model.spectrogram, model.grid, narrow)
-        width = pixels(figure).shape[1]
+        figure = plot_take(result, model.spectrogram, model.grid, narrow)
+        width = to_pixels(figure).shape[1]
         shares.append(figure.axes[0].yaxis.label.get_window_extent().height / width)
     assert shares[1] > 2 * shares[0]
 
@@ -622,7 +624,7 @@ def test_the_picture_for_a_phone_has_larger_letters(model):
 @pytest.mark.parametrize("dark", [False, True])
 def test_letters_of_the_picture_stand_out_from_the_page(model, dark):
     result = generate(model, GenerationConfig(duration=1, seed=3))
-    figure = draw_take(result, model.spectrogram, model.grid, dark=dark)
+    figure = plot_take(result, model.spectrogram, model.grid, dark=dark)
     ink = to_rgb(figure.axes[0].yaxis.label.get_color())
     linear = [(c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4) for c in ink]
     luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
@@ -633,7 +635,7 @@ def test_letters_of_the_picture_stand_out_from_the_page(model, dark):
 
 @pytest.mark.parametrize("value", ["hifigan-1.0", "/sounds/2.0", "1.0", 7, 0.25])
 def test_names_that_end_like_numbers_are_written_whole(value):
-    assert written(value) == str(value)
+    assert format_value(value) == str(value)
 
 
 @pytest.mark.parametrize("sampler", ["independent", "continue"])
@@ -641,8 +643,8 @@ def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
     """Each code of the take is a rectangle of one colour in its column and row."""
     settings = GenerationConfig(duration=1.2, seed=3, overlap=0, sampler=sampler, context_columns=1)
     result = generate(model, settings)
-    figure = draw_take(result, model.spectrogram, model.grid)
-    picture = pixels(figure)
+    figure = plot_take(result, model.spectrogram, model.grid)
+    picture = to_pixels(figure)
     panel = figure.axes[1]
     scale = panel.images[0].norm
     height, width = model.grid
@@ -664,13 +666,13 @@ def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
 
 
 def test_a_command_line_names_every_setting_that_is_not_the_default(context, folder, recording):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     path = shlex.quote(str(folder / "models" / "small.distill"))
     values = page(
         temperature=1.25, top_p=0.5, top_k=3, duration=12.5, seed="5", min_p=0.05, overlap=20,
         join="crossfade", sampler="independent", vocoder="torchaudio", quality="best",
     )  # fmt: skip
-    actions.make("small.distill", values, 1, session, None, silently)
+    maker.make_takes("small.distill", values, 1, session, None, silently)
     assert session.takes[1].command() == (
         f"distill-prior sample {path} -t 1.25 --top-p 0.5 --top-k 3 --min-p 0.05 -d 12.5 "
         "--sampler independent --overlap 20 --join crossfade --vocoder torchaudio --quality best "
@@ -680,21 +682,21 @@ def test_a_command_line_names_every_setting_that_is_not_the_default(context, fol
         temperature_by_level="1.0, 0.5", temperature_end="0.8", top_p_by_level="0.9, 0",
         top_k_by_level="5, 10", context_columns=1, loop=True, prompt=str(recording),
     )  # fmt: skip
-    actions.make("small.distill", values, 1, session, None, silently)
+    maker.make_takes("small.distill", values, 1, session, None, silently)
     assert session.takes[2].command() == (
         f"distill-prior sample {path} --evolve 1,0.5:0.8 --top-p 0.9,0 --top-k 5,10 -d 2 "
         f"--context-columns 1 --prompt {shlex.quote(str(recording))} --loop --quality fast -s 7"
     )
     for start, option in (("recording", "--prompt-crossfade"), ("vary", "--vary 0.3")):
         values = page(prompt=str(recording), start=start)
-        actions.make("small.distill", values, 1, session, None, silently)
+        maker.make_takes("small.distill", values, 1, session, None, silently)
         assert option in list(session.takes.values())[-1].command()
 
 
 def test_the_demo_needs_no_model_on_the_command_line(context):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     values = page()
-    actions.make("demo", values, 1, session, None, silently)
+    maker.make_takes("demo", values, 1, session, None, silently)
     expected = "distill-prior sample -t 0.8 --top-k 5 -d 2 --quality fast -s 7"
     assert session.takes[1].command() == expected
 
@@ -761,9 +763,9 @@ def test_two_sessions_do_not_share_takes(url):
 
 
 def test_takes_of_one_click_have_seeds_in_a_row(context, folder):
-    actions, session = Actions(context), Session()
+    maker, session = TakeMaker(ModelList(context)), Session()
     values = page()
-    actions.make("small.distill", values, 3, session, None, silently)
+    maker.make_takes("small.distill", values, 3, session, None, silently)
     assert [take.result.seed for take in session.takes.values()] == [7, 8, 9]
     model = load_model(folder / "models" / "small.distill", "cpu")
     alone = generate(model, session.takes[2].result.config)
@@ -771,9 +773,9 @@ def test_takes_of_one_click_have_seeds_in_a_row(context, folder):
 
 
 def test_takes_of_one_click_share_its_time(context):
-    actions, session = Actions(context), Session()
-    actions.make("small.distill", page(duration=5), 8, session, None, silently)
+    maker, session = TakeMaker(ModelList(context)), Session()
+    maker.make_takes("small.distill", page(duration=5), 8, session, None, silently)
     sampling = {take.result.timings["sample"] for take in session.takes.values()}
     assert len(sampling) == 1
     for take in session.takes.values():
-        assert f" in {sum(take.result.timings.values()):.1f} s (" in take.in_words()
+        assert f" in {sum(take.result.timings.values()):.1f} s (" in take.summary()

@@ -1,0 +1,77 @@
+"""Writes takes to files: in the output folder, or for the browser alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from reprlib import repr as shortened
+from tempfile import TemporaryDirectory
+from typing import Any
+
+# Gradio has no public functions for this; both are private and may change.
+from gradio.processing_utils import save_file_to_cache
+from gradio.utils import get_upload_folder
+
+from distill_prior_gen.config import ExportConfig
+from distill_prior_gen.export.naming import sidecar_path
+from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.ui.page_messages import explain, visible_path
+from distill_prior_gen.ui.results import MAX_TAG_LENGTH
+from distill_prior_gen.ui.session import Session
+
+
+class TakeExporter:
+    """Writes the takes of one tab.
+
+    The methods take the number of a take, the values of `ExportPanel.values` in their order, and
+    the session of the browser. They raise `gr.Error` if there is no such take, a value is wrong,
+    or the file cannot be written.
+    """
+
+    def __init__(self, context: TabContext) -> None:
+        self.context = context
+
+    def export(self, number: Any, values: list[Any], session: Session) -> tuple[list[str], str]:
+        """Write a take to the output folder.
+
+        Returns:
+            Paths of copies of the file and its sidecar for the browser, and a message.
+        """
+        path = self._write(number, values, self.context.output_dir, session)
+        return _copy_for_browser(path), f"Saved as `{visible_path(path)}`"
+
+    def download(self, number: Any, values: list[Any], session: Session) -> list[str]:
+        """Write a take and its sidecar for the browser alone, and return their paths."""
+        with TemporaryDirectory() as folder:
+            return _copy_for_browser(self._write(number, values, Path(folder), session))
+
+    def _write(self, number: Any, values: list[Any], folder: Path, session: Session) -> Path:
+        from distill_prior_gen.export.files import write_named_take
+
+        take = session.get_take(number)
+        # On the page, 0 stands for the model's sample rate, and for a format without bit depths.
+        format_, sample_rate, bit_depth = (None if value == 0 else value for value in values[:3])
+        tags = dict(zip(("title", "artist", "album"), values[3:], strict=True))
+        try:
+            cleaned = {name: _clean_tag(name, text) for name, text in tags.items()}
+            given = {name: text for name, text in cleaned.items() if text}
+            if not isinstance(format_, str):
+                raise ValueError(f"format must be a name, not {shortened(format_)}")
+            export = ExportConfig(format_, sample_rate, bit_depth)
+            folder.mkdir(parents=True, exist_ok=True)
+            path, _ = write_named_take(take.result, take.model, folder, export, given)
+        except (ValueError, OSError) as error:
+            raise explain(error, self.context) from error
+        return path
+
+
+def _clean_tag(name: str, text: Any) -> str:
+    """A tag without characters that cannot be printed, and not longer than is allowed."""
+    if not isinstance(text, str | None):
+        raise ValueError(f"{name} must be text, not {shortened(text)}")
+    return "".join(filter(str.isprintable, text or "")).strip()[:MAX_TAG_LENGTH]
+
+
+def _copy_for_browser(path: Path) -> list[str]:
+    """Copy a take and its sidecar to Gradio's folder, the only one that pages may read."""
+    cache = get_upload_folder()
+    return [save_file_to_cache(file, cache) for file in (path, sidecar_path(path))]

@@ -1,0 +1,198 @@
+"""Makes takes for the page, one call after the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from reprlib import repr as shortened
+from typing import Any
+from weakref import WeakSet, WeakValueDictionary
+
+import gradio as gr
+import torch
+
+from distill_prior_gen.generation import GenerationResult
+from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.ui.controls import MAX_TAKES_PER_CLICK
+from distill_prior_gen.ui.library import ModelEntry, load_cached_model
+from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.page_messages import explain, refusal
+from distill_prior_gen.ui.session import Session, Take
+from distill_prior_gen.ui.settings import SETTINGS, to_config
+
+MAX_MEMORY_BYTES = 256 * 2**20
+"""Memory for the takes of all sessions. The oldest takes are dropped first."""
+
+MAX_WAITING_CALLS = 8
+"""Calls that may run or wait at once if they bypass Gradio's queue."""
+
+REPORT_S = 0.1
+"""Seconds between two updates of the progress bar."""
+
+_makers: WeakSet[TakeMaker] = WeakSet()
+
+
+class _CancelledError(Exception):
+    """Raised in the work after the user has cancelled it."""
+
+
+class TakeMaker:
+    """Makes the takes of one tab and adds them to the sessions of the browsers.
+
+    A call is known by its stop key, which is Gradio's hash of the browser session.
+
+    Args:
+        models: the models of the tab.
+    """
+
+    def __init__(self, models: ModelList) -> None:
+        self.models = models
+        self.context = models.context
+        self.working = threading.Lock()
+        self.waiting = threading.BoundedSemaphore(MAX_WAITING_CALLS)
+        self.storing = threading.Lock()
+        self.stops: dict[str | None, threading.Event] = {}
+        self.sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        _makers.add(self)
+
+    def make_takes(
+        self,
+        key: Any,
+        values: list[Any],
+        count: Any,
+        session: Session,
+        stop_key: str | None,
+        progress: Any,
+    ) -> None:
+        """Make takes, and add each to the session when it is finished.
+
+        Args:
+            key: identifier of the model.
+            values: values of the controls of `SETTINGS`, in that order.
+            count: number of takes.
+            session: session of the browser.
+            stop_key: key with which `stop` and `leave` end the call.
+            progress: a function like `gr.Progress`.
+
+        Raises:
+            gr.Error: if a value is wrong, or a take cannot be made.
+        """
+        model = self.models.get_model(key, session)
+        if model.reason:
+            raise refusal(model.reason)
+        page = dict(zip(SETTINGS, values, strict=True))
+        if isinstance(page["prompt"], dict):  # a file as Gradio describes it
+            page["prompt"] = page["prompt"].get("path")
+        if not self.waiting.acquire(blocking=False):
+            raise refusal("Too many takes are being made at once; try again later.")
+        owner = stop_key or str(id(session))
+        self.sessions[owner] = session
+        stop = self.stops[stop_key] = threading.Event()
+        try:
+            self._make(model, key, page, count, session, owner, _reporter(progress, stop))
+        except _CancelledError:
+            gr.Info("Cancelled.")
+        except Exception as error:  # a plugin's sampler or vocoder may raise anything
+            prompt = page["prompt"] if isinstance(page["prompt"], str) else None
+            raise explain(error, self.context, prompt) from error
+        finally:
+            # After a cancelled call, the next one may have begun already.
+            if self.stops.get(stop_key) is stop:
+                del self.stops[stop_key]
+            self.waiting.release()
+
+    def _make(
+        self,
+        model: ModelEntry,
+        key: str,
+        page: dict[str, Any],
+        count: Any,
+        session: Session,
+        owner: str,
+        report: Callable[[float, str], None],
+    ) -> None:
+        from distill_prior_gen.generation import generate_takes
+
+        config = to_config(page)
+        get_registered("sampler", config.sampler, samplers())
+        get_registered("vocoder", config.vocoder, vocoders())
+        if count not in range(1, MAX_TAKES_PER_CLICK + 1):
+            raise ValueError(
+                f"takes per click (count) must be from 1 to {MAX_TAKES_PER_CLICK}, not "
+                f"{shortened(count)}"
+            )
+        while not self.working.acquire(timeout=REPORT_S):
+            report(0.0, "Waiting for another take...")
+        try:
+            report(0.0, "Loading the model...")
+            loaded = load_cached_model(model.path, self.context.device)
+            for result in generate_takes(loaded, config, int(count), report):
+                take = Take(
+                    session.last_number + 1,
+                    _without_mel(result),
+                    loaded.identity,
+                    key,
+                    loaded.spectrogram,
+                    loaded.grid,
+                )
+                self._store(take, owner)
+        finally:
+            self.working.release()
+
+    def _store(self, take: Take, owner: str) -> None:
+        """Add a take to its session, and drop the oldest takes if all need too much memory."""
+        session = self.sessions.get(owner)
+        if session is None:  # the page was closed
+            return
+        with self.storing:
+            session.add(take)
+            sessions = list(self.sessions.values())
+            stored = [(each, keeper) for keeper in sessions for each in keeper.all_takes()]
+            stored.sort(key=lambda pair: pair[0].made_at)
+            size = sum(each.size for each, _ in stored)
+            for oldest, keeper in stored[:-1]:
+                if size <= MAX_MEMORY_BYTES:
+                    break
+                keeper.drop(oldest)
+                size -= oldest.size
+
+    def stop(self, stop_key: str | None) -> None:
+        """Stop the call with this key at its next report of progress."""
+        if stop := self.stops.get(stop_key):
+            stop.set()
+
+    def leave(self, stop_key: str | None) -> None:
+        """Stop the work for a page that was closed or reloaded, and free its memory."""
+        self.stop(stop_key)
+        if session := self.sessions.pop(stop_key or "", None):
+            session.takes.clear()
+            session.removed.clear()
+
+
+def stop_all() -> None:
+    """Stop all calls at their next reports of progress, because the server ends."""
+    for maker in list(_makers):
+        for stop in list(maker.stops.values()):
+            stop.set()
+
+
+def _reporter(progress: Any, stop: threading.Event) -> Callable[[float, str], None]:
+    """A function that shows progress on the page, and raises `_CancelledError` after `stop`."""
+    reported = 0.0
+
+    def report(share: float, text: str) -> None:
+        nonlocal reported
+        if stop.is_set():
+            raise _CancelledError
+        if time.monotonic() - reported >= REPORT_S:
+            reported = time.monotonic()
+            progress(share, desc=text)
+
+    return report
+
+
+def _without_mel(result: GenerationResult) -> GenerationResult:
+    """A result without its mel, which the page does not need."""
+    return replace(result, mel=torch.empty(0))
