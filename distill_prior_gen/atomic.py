@@ -16,22 +16,22 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PREFIX, SUFFIX = ".distill-prior-", ".part"
-"""How the names of unfinished files begin and end."""
+"""Beginning and end of the names of unfinished files."""
 
 PROBE = 1 << 20
-"""Bytes that are written to find out why a library failed to write."""
+"""Number of bytes that are written to find out why a library failed to write."""
 
 
 @contextmanager
 def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path to write to; it becomes `path` when the block succeeds.
+    """Yield a temporary path to write to, which becomes `path` when the block succeeds.
 
-    Links are followed. A file that is replaced hands on its permissions.
+    Links are followed, and the permissions of a file that is replaced are kept.
 
     Raises:
-        FileExistsError: if `path` exists and `overwrite` is False; it is left as it was.
-        OSError: if it cannot be written, with `path` as its file name. This includes errors of
-            libraries that do not say why they failed to write.
+        FileExistsError: if `path` exists and `overwrite` is False. It is not changed.
+        OSError: if it cannot be written. Its file name is `path`. Errors of libraries that do not
+            say why they failed to write are replaced by one that does.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -68,12 +68,12 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out whether a file could be written, without leaving anything behind.
+    """Check that a file could be written, without leaving anything behind.
 
-    Folders that are missing are looked for, but not made.
+    Missing folders are not created; the nearest existing one is checked.
 
     Raises:
-        OSError: if it could not, with `path` as its file name.
+        OSError: if it could not. Its file name is `path`.
     """
     try:
         target = Path(os.path.realpath(path))
@@ -91,7 +91,7 @@ def check_writable(path: Path) -> None:
 
 
 def _status(path: Path, target: Path) -> os.stat_result | None:
-    """What is at the place of a file, None if nothing is; raises if it cannot be replaced."""
+    """Status of what a path refers to, or None for nothing. Raises OSError if it is not a file."""
     try:
         status = os.stat(target)
     except FileNotFoundError:
@@ -106,20 +106,20 @@ def _status(path: Path, target: Path) -> os.stat_result | None:
 
 
 def _create(folder: Path) -> tuple[Path, int]:
-    """A new file, locked as long as its descriptor is open."""
+    """A new file that is locked while its descriptor is open."""
     while True:
         partial = folder / f"{PREFIX}{secrets.token_hex(8)}{SUFFIX}"
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        with suppress(OSError):  # not every file system has locks
+        with suppress(OSError):  # some file systems have no locks
             if fcntl:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             return partial, descriptor
-        os.close(descriptor)  # another run took it for a leftover before it was locked
+        os.close(descriptor)  # another run removed it as a leftover before it was locked
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove the unfinished files of runs that were killed; those of others are locked."""
+    """Remove the unfinished files of runs that were killed. Those of running ones are locked."""
     if not fcntl:
         return
     for leftover in folder.glob(f"{PREFIX}*{SUFFIX}"):
@@ -133,11 +133,11 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _claim(partial: Path, target: Path) -> None:
-    """Give a finished file its name, unless the name is taken."""
+    """Give a finished file its final name, unless the name is taken."""
     try:
         os.link(partial, target)
     except FileExistsError:
         raise
-    except OSError:  # not every file system has hard links
+    except OSError:  # some file systems have no hard links
         os.close(os.open(target, os.O_CREAT | os.O_EXCL, 0o666))
         os.replace(partial, target)

@@ -1,4 +1,4 @@
-"""Messages for the person at the keyboard."""
+"""Messages for people: printable text, and errors in words."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ REASONS = {
 }
 
 EXPECTED = (ValueError, ArithmeticError, ImportError, OSError)
-"""Errors whose messages are sentences; others are shown with their type."""
+"""Errors whose messages are sentences. Others are shown with their type."""
 
 
 def printable(text: object) -> str:
-    """Text with the characters that a terminal would obey, or cannot show, as escapes."""
+    """Text in which characters that control a terminal, or cannot be shown, are escaped."""
     return "".join(
         character
         if character.isprintable() or unicodedata.category(character) == "Zs"
@@ -33,7 +33,7 @@ def printable(text: object) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """What went wrong, in one line that is never empty."""
+    """Describe an error in one line, which is never empty."""
     text = printable(" ".join(line.strip() for line in str(error).splitlines())).strip()
     if isinstance(error, OSError) and error.strerror:
         reason = REASONS.get(error.errno or 0, error.strerror)

@@ -19,18 +19,19 @@ from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.torch_state import take_state
 
 DECODED_AT_ONCE = 3072
-"""Positions in a decoder batch: 64 chunks of the default size, which need about 2 MB each."""
+"""Positions of the code map that are decoded at once: 64 chunks of the default size, which need
+about 2 MB each."""
 
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """Which model a take was made with.
+    """Identity of the model that a take was made with.
 
     Attributes:
-        name: of the model.
-        model_id: that the app gave it, or "".
-        path: of the file.
-        sha256: of the file.
+        name: name of the model.
+        model_id: identifier that the Distill app gave it, or "".
+        path: the model file.
+        sha256: SHA-256 of the file.
     """
 
     name: str
@@ -41,13 +42,14 @@ class ModelIdentity:
 
 @dataclass(frozen=True, eq=False)
 class PriorModel:
-    """The two networks of a model file, and what they were made for.
+    """A model that is loaded and ready to play.
 
     Attributes:
-        vqvae: codes to mel spectrogram and back.
-        prior: ``prior(tokens [batch, token]) -> logits [batch, token, codebook_size]``.
-        checkpoint: the file's settings.
-        device: where both networks are.
+        vqvae: the network from mel spectrograms to codes and back.
+        prior: the network from int64 tokens ``[batch, token]`` to logits ``[batch, token,
+            codebook_size]``.
+        checkpoint: the settings in the file.
+        device: device of both networks.
     """
 
     vqvae: VQVAE
@@ -57,6 +59,7 @@ class PriorModel:
 
     @property
     def path(self) -> Path:
+        """The model file."""
         return self.checkpoint.path
 
     @property
@@ -66,14 +69,17 @@ class PriorModel:
 
     @property
     def name(self) -> str:
+        """Name of the model, or else of the file."""
         return self.checkpoint.name
 
     @property
     def identity(self) -> ModelIdentity:
+        """What identifies the model in a sidecar."""
         return ModelIdentity(self.name, self.checkpoint.model_id, self.path, self.sha256)
 
     @property
     def spectrogram(self) -> SpectrogramSettings:
+        """Settings of the mel spectrogram."""
         return self.checkpoint.spectrogram
 
     @property
@@ -83,6 +89,7 @@ class PriorModel:
 
     @property
     def chunk_samples(self) -> int:
+        """Length of a chunk in samples."""
         return self.checkpoint.chunk_samples
 
     @property
@@ -92,7 +99,7 @@ class PriorModel:
 
     @property
     def frames(self) -> int:
-        """Frames of the mel of a chunk."""
+        """Number of mel frames of a chunk."""
         return self.checkpoint.frames
 
     @property
@@ -113,17 +120,19 @@ class PriorModel:
 
     @property
     def num_quantizers(self) -> int:
+        """Number of levels of the codes."""
         return self.prior.num_quantizers
 
     @property
     def codebook_size(self) -> int:
+        """Number of codes of each level."""
         return self.prior.codebook_size
 
     @cached_property
     def first_token_weights(self) -> Tensor:
         """How often each code begins a chunk, float32 ``[codebook_size]``.
 
-        Where the file does not say it, how often each code of level 0 was used in training.
+        If the file does not tell, how often each code of level 0 was used in training.
         """
         if (counts := self.checkpoint.first_token_counts) is not None:
             return counts
@@ -132,7 +141,14 @@ class PriorModel:
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
-        """Log-mels, float32 ``[chunk, n_mels, frames]``, of codes ``[chunk, H * W, level]``."""
+        """Decode chunks one by one.
+
+        Args:
+            codes: int64 ``[chunk, H * W, level]``.
+
+        Returns:
+            Log-mels, float32 ``[chunk, n_mels, frames]``.
+        """
         mels = []
         for part in codes.split(max(1, DECODED_AT_ONCE // codes.shape[1])):
             embeddings = self.vqvae.codes_to_embeddings(part.to(self.device), self.grid)
@@ -141,14 +157,17 @@ class PriorModel:
 
     @torch.no_grad()
     def decode_map(self, codes: Tensor, loop: bool = False) -> Tensor:
-        """Log-mel ``[n_mels, STRIDE * column]`` of a code map of any length.
+        """Decode a code map of any length.
 
-        The frames of a column depend on it and the next one alone, so that a long map can be
-        decoded by pieces.
+        The frames of a column depend on this column and the next one only. Therefore a long map
+        can be decoded in pieces.
 
         Args:
             codes: int64 ``[H, column, level]``.
-            loop: whether the first column follows on the last.
+            loop: whether the first column follows the last.
+
+        Returns:
+            Log-mel, float32 ``[n_mels, STRIDE * column]``.
         """
         height, columns, _ = codes.shape
         flat = codes.flatten(0, 1)[None].to(self.device)
@@ -165,7 +184,11 @@ class PriorModel:
 
     @torch.no_grad()
     def encode(self, mels: Tensor) -> Tensor:
-        """Codes, int64 ``[chunk, H * column, level]``, of log-mels ``[chunk, n_mels, frames]``."""
+        """Encode log-mels ``[chunk, n_mels, frames]``.
+
+        Returns:
+            Codes, int64 ``[chunk, H * column, level]``.
+        """
         return self.vqvae.encode(mels.to(self.device)).cpu()
 
 
@@ -173,12 +196,13 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
     """Load a v2 ``.distill`` file with a prior.
 
     Args:
-        path: of the file.
-        device: ``"auto"`` takes CUDA, else MPS, else the CPU, whichever is there first.
+        path: the model file.
+        device: where the networks run. ``"auto"`` is the accelerator (CUDA, MPS) if there is one,
+            else the CPU.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ModelFileError: if it cannot be sampled; the message says why and what to do.
+        ModelFileError: if it cannot be sampled. The message says why and what to do.
         ValueError: if there is no such device.
     """
     target = find_device(device)
@@ -190,9 +214,7 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
 
 def find_device(device: str | torch.device) -> torch.device:
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:
         found = torch.device(device)
         torch.empty(0, device=found)

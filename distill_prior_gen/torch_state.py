@@ -1,9 +1,9 @@
 """PyTorch's state while a take is made, whatever the calling program has set.
 
-Takes are computed in one thread. Two threads are a little faster on an idle machine, but
-OpenMP's threads wait for each other by spinning: beside a busy program that makes a take
-several times slower. One thread also makes the samples independent of the number of
-threads, which decides in what order sums are rounded.
+Takes are computed in one thread. Two threads are a little faster on an idle machine. But OpenMP's
+threads wait for each other by spinning, and while another program is busy this makes a take
+several times slower. In addition, the order in which sums are rounded depends on the number of
+threads; with one thread the samples are always the same.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import torch
 
 @contextmanager
 def take_state(device: torch.device | None = None) -> Iterator[None]:
-    """One thread, no autocast, no gradients, new tensors float32 on the CPU; set back afterwards.
+    """Use one thread, no autocast, no gradients, and new tensors in float32 on the CPU.
 
-    All of it holds for the calling thread alone, except the default dtype where that is not
-    float32: PyTorch has one for all threads.
+    The previous state is restored afterwards. All of this concerns the calling thread alone, except
+    for the default dtype, which PyTorch has once for all threads.
 
     Args:
-        device: on which networks run, for which autocast is switched off too.
+        device: device of the networks, where autocast is switched off as well.
     """
     types = {"cpu", device.type if device else "cpu"}
     with ExitStack() as stack:
@@ -44,7 +44,7 @@ def take_state(device: torch.device | None = None) -> Iterator[None]:
 
 
 class _DefaultFloat32:
-    """The default dtype float32 as long as any thread is inside, then what it was."""
+    """Makes float32 the default dtype while at least one thread is inside, then restores it."""
 
     def __init__(self) -> None:
         self.lock, self.inside, self.before = threading.Lock(), 0, torch.float32
@@ -69,7 +69,7 @@ _FLOAT32 = _DefaultFloat32()
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    # Not torch.set_num_threads: that also counts for threads that the program starts later.
+    # torch.set_num_threads would also affect threads that the program starts later.
     library = _library()
     before = torch.get_num_threads()
     mkl = getattr(library, "MKL_Set_Num_Threads_Local", lambda threads: 0)
@@ -86,7 +86,7 @@ def _one_thread() -> Iterator[None]:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """PyTorch's library, if the functions of OpenMP can be called through it."""
+    """PyTorch's library, or None if OpenMP's functions cannot be called through it."""
     name = "libtorch_cpu.dylib" if sys.platform == "darwin" else "libtorch_cpu.so"
     try:
         library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / name))

@@ -12,10 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from distill_prior_gen import PriorModel, load_model
 from distill_prior_gen.cli import cli
+from distill_prior_gen.demo import demo_model
 from tests.helpers.models import FIXTURES, write_model
 
 # How long an example takes depends on what else the machine does.
-settings.register_profile("no deadline")
+settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
@@ -35,6 +36,13 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model(model_path: Path) -> PriorModel:
     return load_model(model_path, device="cpu")
+
+
+@pytest.fixture(params=["demo", "tabla"])
+def trained_model(request: pytest.FixtureRequest) -> PriorModel:
+    """A model that was trained on recordings: the demo model, and one of the Distill app."""
+    path = demo_model() if request.param == "demo" else request.getfixturevalue("tabla")
+    return load_model(path, "cpu")
 
 
 @pytest.fixture(scope="session")

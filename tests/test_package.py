@@ -35,7 +35,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed(statement):
 def test_public_names_are_there():
     for name in distill_prior_gen.__all__:
         assert getattr(distill_prior_gen, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match="nothing"):
         distill_prior_gen.nothing  # noqa: B018
 
 

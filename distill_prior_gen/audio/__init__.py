@@ -1,1 +1,1 @@
-"""Mel spectrograms, their way back to a waveform, and audio files."""
+"""Mel spectrograms, vocoders, and reading recordings."""

@@ -1,4 +1,4 @@
-"""Sound files as blocks of samples, whatever the lengths in their headers say."""
+"""Reading sound files in blocks, to their end, whatever length their headers claim."""
 
 from __future__ import annotations
 
@@ -19,34 +19,36 @@ from distill_prior_gen.audio.headers import parts, repairs
 from distill_prior_gen.messages import REASONS, in_words, printable
 
 SAMPLE_RATES = (1000, 768_000)
-"""Lowest and highest sample rate in Hz; others are mistakes in a header."""
+"""Lowest and highest sample rate in Hz. Others are errors in a header."""
 
 MAX_CHANNELS = 32
 
 FRAMES_AT_ONCE = {"MP3": 1152}
-"""As many frames are lost at most where a file was cut off, 4096 if its format is not here."""
+"""Frames that are decoded at once, by format; 4096 for others. At the end of a truncated file, at
+most this number of frames is lost."""
 
 BUFFERED = ("FLAC", "MP3", "OGG")
-"""Formats whose decoders have more to give when the file has no more; others would make it up."""
+"""Formats whose decoders still hold samples when the file has ended. Other decoders would invent
+samples."""
 
-MUCH = 1 << 32
-"""Bytes by which a file claims to be longer if its decoder would stop too early."""
+ENDLESS_BYTES = 1 << 32
+"""Bytes that are added to the size of a file whose decoder would stop too early."""
 
-TAG = 128
-"""Bytes at the end of an mp3 file in which its decoder looks for a tag."""
+TAG_BYTES = 128
+"""Bytes at the end of an mp3 file in which the decoder looks for a tag."""
 
 HEADERLESS = {
     ".gsm": {"format": "RAW", "subtype": "GSM610", "samplerate": 8000, "channels": 1},
     ".vox": {"format": "RAW", "subtype": "VOX_ADPCM", "samplerate": 8000, "channels": 1},
 }
-"""Formats without a header, told by their suffix."""
+"""Formats without a header, by suffix."""
 
 
 class RecordingError(ValueError):
     """A recording that cannot be used.
 
     Attributes:
-        path: of the file.
+        path: the file.
         reason: what is wrong with it, such as "cannot be read: permission denied".
     """
 
@@ -59,7 +61,7 @@ class SoundSource:
     """A sound file that is open for reading.
 
     Attributes:
-        path: of the file.
+        path: the file.
         rate: sample rate in Hz.
     """
 
@@ -102,7 +104,7 @@ class SoundSource:
             yield block[:count]
 
     def _decoder(self, part: tuple[int, int]) -> _Decoder:
-        """A decoder at the beginning. It is closed when nothing, not even the thread, needs it."""
+        """A decoder at the beginning of a part. It closes when the last reference to it is gone."""
         source = _Bytes(self._file, *part, *self._repairs)
         options = HEADERLESS.get(self.path.suffix.lower(), {})
         return self._call(source, _Decoder, source, **options)
@@ -110,7 +112,7 @@ class SoundSource:
     def _call(
         self, source: _Bytes, function: Callable[..., Any], *arguments: Any, **options: Any
     ) -> Any:
-        """Call `function` in another thread: within libsndfile's callbacks Ctrl-C would be lost."""
+        """Call `function` in another thread, since libsndfile's callbacks would lose Ctrl-C."""
         try:
             return self._thread.submit(function, *arguments, **options).result()
         finally:
@@ -119,7 +121,7 @@ class SoundSource:
 
 
 class _Decoder(soundfile.SoundFile):
-    """A sound file that is read in one go, without seeking and without trusting its length."""
+    """A sound file that is read from start to end, without seeking or trusting its length."""
 
     def __init__(self, source: _Bytes, **options: Any) -> None:
         super().__init__(source, "r", **options)
@@ -129,10 +131,10 @@ class _Decoder(soundfile.SoundFile):
         return False
 
     def fill(self, block: np.ndarray) -> int:
-        """Read as many frames as there are, up to the size of a block, and count them.
+        """Read frames until a block is full or the file ends, and return their number.
 
-        A decoder that complains at the end of the file has met one that was cut off; the sound
-        before that place is used. Within an mp3 file, what is no sound is passed over.
+        If a decoder fails at the end of the file, the file was truncated, and the sound before
+        that place is used. In an mp3 file, data that is not sound is skipped.
         """
         step = FRAMES_AT_ONCE.get(self.format, 4096)
         count, stopped_at = 0, -1
@@ -156,19 +158,20 @@ class _Decoder(soundfile.SoundFile):
 
 
 class _Bytes:
-    """The bytes of a file, as libsndfile gets to see them.
+    """The bytes of a file as libsndfile sees them.
 
     Args:
         file: the file.
-        begin, end: of the part that is seen.
-        replaced: other bytes for some places.
-        endless: whether the file claims to be far longer than it is, so that an mp3 decoder reads
+        begin: start of the visible part.
+        end: end of the visible part.
+        replaced: bytes that replace those at some positions.
+        endless: whether the file claims to be much longer than it is, so that an mp3 decoder reads
             to its end.
 
     Attributes:
-        ended: whether the last read came to the end.
-        missing: whether the last read gave nothing.
-        error: raised in reading; libsndfile's callbacks cannot raise it.
+        ended: whether the last read reached the end.
+        missing: whether the last read returned nothing.
+        error: error of the last read, which cannot be raised in libsndfile's callbacks.
     """
 
     def __init__(
@@ -176,7 +179,7 @@ class _Bytes:
     ) -> None:
         self.file, self.begin, self.size = file, begin, end - begin
         self.replaced, self.endless = replaced, endless
-        self.claimed = self.size + (MUCH if endless else 0)
+        self.claimed = self.size + (ENDLESS_BYTES if endless else 0)
         self.position, self.ended, self.missing = 0, False, False
         self.error: Exception | None = None
 
@@ -200,7 +203,7 @@ class _Bytes:
     def _read(self, buffer: Any) -> int:
         if self.endless and self.position >= self.size:
             left = self.claimed - self.position
-            data = bytes(min(len(buffer), left) if 0 < left <= TAG else 0)
+            data = bytes(min(len(buffer), left) if 0 < left <= TAG_BYTES else 0)
         else:
             data = self._file_bytes(len(buffer))
         buffer[: len(data)] = data
@@ -225,7 +228,7 @@ class _Bytes:
 
 @contextmanager
 def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
-    """Open a sound file; whatever goes wrong with it becomes a `RecordingError`.
+    """Open a sound file. Every error with it becomes a `RecordingError`.
 
     Raises:
         RecordingError: if it cannot be read.
@@ -248,10 +251,10 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
 
 
 def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
-    """Open a regular file to read it, and nothing that could make the reader wait.
+    """Open a regular file for reading, and refuse what could make the reader wait.
 
     Raises:
-        RecordingError: if it is something else, such as a folder, a device or a pipe.
+        RecordingError: if it is a folder, a device or a pipe.
         OSError: if it cannot be opened.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

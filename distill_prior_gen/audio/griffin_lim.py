@@ -1,11 +1,15 @@
-"""Phase reconstruction that is held to the mel spectrogram itself.
+"""Phase reconstruction from a mel spectrogram.
 
-Griffin and Lim (1984) go back and forth between a waveform and its transform, whose
-magnitudes have to be known. Here only their mel bands are: so in every iteration
-each bin is scaled by a smooth, positive gain that brings the bands of the waveform
-to those asked for, and keeps its phase. A mel that a network decoded is the mel of
-no waveform; to estimate the bins from it beforehand, as is usual, makes errors that
-no number of iterations takes back.
+The algorithm of Griffin and Lim (1984) alternates between a waveform and its transform, whose
+magnitudes must be known. Here only the mel bands are known. In every iteration each bin is
+multiplied by a smooth, positive gain that brings the bands of the waveform to the target; its phase
+is kept. The usual way is to estimate the magnitudes of the bins beforehand. But the mel that a
+network decodes is not the mel of any waveform, and no number of iterations corrects the errors of
+the estimate.
+
+The transform is written out here, rather than taken from ``torch.stft`` and ``torch.istft``,
+because loops need windows that wrap around, hops need not divide the window, and the memory for
+long takes is bounded by transforming blocks of frames.
 
 References:
     D. W. Griffin, J. S. Lim: Signal estimation from modified short-time Fourier
@@ -31,20 +35,20 @@ ITERATIONS = {"fast": 16, "normal": 48, "best": 128}
 
 MOMENTUM = 0.9
 CORRECTION = 1.2
-"""Exponent of the gain: a little too much converges faster, as long as it is below
+"""Exponent of the gain. A little more than 1 converges faster, as long as it is below
 ``2 * (1 + MOMENTUM) / (1 + 2 * MOMENTUM)``, which is 1.36."""
 
 FLOOR = 1e-6
 """Added to mel power before its logarithm is taken."""
 
-LOUDEST = 25.0
-"""Log amplitudes above this are taken for this, so that all powers stay finite in float32."""
+MAX_LOG_AMPLITUDE = 25.0
+"""Upper limit of log amplitudes, so that all powers are finite in float32."""
 
-BLOCK = 512
-"""Frames that are transformed at once, which bounds the memory that long takes need."""
+BLOCK_FRAMES = 512
+"""Frames that are transformed at once, which bounds the memory for long takes."""
 
 BAND_GROUP = 16
-"""Mel bands that are multiplied together; the filter bank is zero nearly everywhere else."""
+"""Mel bands that are multiplied together. The filter bank is zero nearly everywhere else."""
 
 
 @torch.no_grad()
@@ -56,16 +60,16 @@ def mel_griffin_lim(
     progress: Progress,
     loop_samples: int | None = None,
 ) -> Tensor:
-    """Waveform of a log-mel spectrogram.
+    """Reconstruct a waveform from a log-mel spectrogram.
 
     Args:
         mel: log1p mel power, float32 ``[n_mels, frames]``, on any device.
         spectrogram: its settings.
-        generator: of the noise that the waveform starts from.
+        generator: source of the noise that the waveform starts from.
         quality: one of `ITERATIONS`.
-        progress: called in every iteration; what it raises ends the work.
-        loop_samples: length of a loop, over which the frames lie evenly: the end of the mel
-            leads into its start, and that of the waveform.
+        progress: called in every iteration. An exception that it raises ends the work.
+        loop_samples: length of a loop, or None. The frames are spread evenly over the loop, and
+            the end of the mel leads into its start.
 
     Returns:
         float32 ``[(frames - 1) * hop_length]`` or ``[loop_samples]``, on the device of `mel`.
@@ -73,7 +77,7 @@ def mel_griffin_lim(
     frames = mel.shape[1]
     if frames < 2 and loop_samples is None:
         return mel.new_zeros(0)
-    loudest = LOUDEST * spectrogram.power
+    loudest = MAX_LOG_AMPLITUDE * spectrogram.power
     target = mel.mT.clamp(0, loudest).expm1().add(FLOOR).log()
     correction = MelCorrection(spectrogram, mel.device)
     transform: Transform | LoopTransform
@@ -101,7 +105,14 @@ def mel_griffin_lim(
 class Transform:
     """Centred short-time Fourier transform and its least-squares inverse.
 
-    Waveforms have half a window of padding at both ends, `length` samples in all.
+    Waveforms have half a window of padding at both ends.
+
+    Attributes:
+        length: samples of a waveform with its padding.
+        inside: slice of the waveform without its padding.
+        left, right: positions that the padding at either end mirrors, int64 ``[padding]``.
+        window: ``[size]``.
+        weight: sum of the squared windows, ``[length]``.
     """
 
     def __init__(self, spectrogram: SpectrogramSettings, frames: int, device: torch.device) -> None:
@@ -109,40 +120,38 @@ class Transform:
         samples = (frames - 1) * self.hop
         self.length = samples + self.size
         self.inside = slice(self.size // 2, self.size // 2 + samples)
-        # The padding is the mirror image of what is inside, several times over if that is short.
-        before = torch.arange(-self.inside.start, 0, device=device)
-        after = torch.arange(samples, samples + self.size - self.inside.start, device=device)
-        period = max(1, 2 * (samples - 1))
-        self.left, self.right = (
-            self.inside.stop - 1 - (place.remainder(period) - (samples - 1)).abs()
-            for place in (before, after)
-        )
+        # The padding mirrors the samples inside, several times if there are few.
+        padding = self.inside.start, self.size - self.inside.start
+        mirrored = self.inside.start + np.pad(np.arange(samples), padding, mode="reflect")
+        self.left = torch.from_numpy(mirrored[: self.inside.start]).to(device)
+        self.right = torch.from_numpy(mirrored[self.inside.stop :]).to(device)
         self.window = torch.hann_window(self.size, device=device)
         weight = self._overlap_add([(slice(0, frames), self.window.square().expand(frames, -1))])
-        # Where windows hardly overlap there is next to nothing to divide.
+        # Where windows hardly overlap, their sum may be almost zero.
         self.weight = weight.clamp(min=0.05 * float(weight.max()))
 
     def filter(self, wave: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
         """The waveform whose transform is nearest to the changed transform of `wave`.
 
         Args:
-            wave: ``[length]``; its padding is overwritten.
-            change: gets spectra, complex ``[frame, bin]``, and which frames they are of.
+            wave: ``[length]``. Its padding is overwritten.
+            change: function of spectra, complex ``[frame, bin]``, and the slice of their frames
+                that returns other spectra.
         """
         wave[: self.inside.start] = wave[self.left]
         wave[self.inside.stop :] = wave[self.right]
-        windows = wave.as_strided((self.frames, self.size), (self.hop, 1))
+        windows = wave.unfold(0, self.size, self.hop)  # [frame, size]
 
         def changed() -> Iterator[tuple[slice, Tensor]]:
-            for start in range(0, self.frames, BLOCK):
-                block = slice(start, min(start + BLOCK, self.frames))
+            for start in range(0, self.frames, BLOCK_FRAMES):
+                block = slice(start, min(start + BLOCK_FRAMES, self.frames))
                 spectra = change(torch.fft.rfft(windows[block] * self.window), block)
                 yield block, torch.fft.irfft(spectra, n=self.size).mul_(self.window)
 
         return self._overlap_add(changed()).div_(self.weight)
 
     def _overlap_add(self, blocks: Iterable[tuple[slice, Tensor]]) -> Tensor:
-        # A frame is added in rows of one hop, the last of them shorter if hops do not divide it.
+        # A frame is added in pieces of one hop; the last is shorter if the hop does not divide it.
         rows = math.ceil(self.size / self.hop)
         total = self.window.new_zeros(self.frames + rows - 1, self.hop)
         for block, frames in blocks:
@@ -152,7 +161,7 @@ class Transform:
 
 
 class LoopTransform:
-    """As `Transform`, of a loop: windows go round, and frames lie evenly, whatever the hop."""
+    """Like `Transform`, but for loops: windows wrap around, and frames are spread evenly."""
 
     def __init__(
         self, spectrogram: SpectrogramSettings, frames: int, samples: int, device: torch.device
@@ -163,15 +172,15 @@ class LoopTransform:
         self.window = torch.hann_window(self.size, device=device)
         self.weight = torch.ones(samples, device=device)
         weight = self.filter(self.weight, lambda spectra, block: spectra)
-        # Where windows hardly overlap there is next to nothing to divide.
+        # Where windows hardly overlap, their sum may be almost zero.
         self.weight = weight.clamp(min=0.05 * float(weight.max()))
 
     def filter(self, wave: Tensor, change: Callable[[Tensor, slice], Tensor]) -> Tensor:
-        """As `Transform.filter`, of a wave ``[length]``."""
+        """Like `Transform.filter`, for a waveform ``[length]`` without padding."""
         inside_window = torch.arange(self.size, device=wave.device)
         total = torch.zeros_like(wave)
-        for start in range(0, len(self.starts), BLOCK):
-            block = slice(start, min(start + BLOCK, len(self.starts)))
+        for start in range(0, len(self.starts), BLOCK_FRAMES):
+            block = slice(start, min(start + BLOCK_FRAMES, len(self.starts)))
             place = (self.starts[block, None] + inside_window) % self.length
             spectra = change(torch.fft.rfft(wave[place] * self.window), block)
             frames = torch.fft.irfft(spectra, n=self.size).mul_(self.window)
@@ -180,10 +189,15 @@ class LoopTransform:
 
 
 class MelCorrection:
-    """Scales spectra so that their mel bands come to a target.
+    """Scales spectra so that their mel bands reach a target.
 
-    The filter bank is applied by groups of bands and its transpose by groups of bins,
-    each to no more bins and bands than have a weight in common with it.
+    The filter bank is nearly block-diagonal. It is applied in groups of bands, each to the bins in
+    which the group has weights, and its transpose in groups of bins::
+
+        bins    ............................
+        bands   [ group 0 ]                      16 bands each; neighbouring groups
+                      [  group 1  ]              overlap in a few bins
+                              [   group 2   ]
     """
 
     def __init__(self, spectrogram: SpectrogramSettings, device: torch.device) -> None:
@@ -208,8 +222,8 @@ class MelCorrection:
 
         Args:
             spectra: complex ``[frame, bin]``.
-            target: logarithm of the mel power ``[frame, band]``.
-            strength: exponent of the gain, 1 to come to the target.
+            target: logarithm of the mel power, ``[frame, band]``.
+            strength: exponent of the gain; 1 reaches the target.
         """
         real, imaginary = torch.view_as_real(spectra).unbind(-1)
         power = real.square().addcmul_(imaginary, imaginary)
@@ -229,6 +243,6 @@ class MelCorrection:
 
 
 def _extent(mask: Tensor) -> slice:
-    """From the first to the last that is True."""
+    """Slice from the first to the last True value."""
     places = mask.nonzero()[:, 0]
     return slice(int(places.min()), int(places.max()) + 1) if len(places) else slice(0, 0)

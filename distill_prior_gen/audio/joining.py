@@ -9,19 +9,18 @@ from torch import Tensor
 
 
 def pieces_needed(total: int, length: int, overlap: int) -> int:
-    """How many pieces of `length` that overlap by `overlap` make at least `total`."""
+    """Number of pieces with a length and an overlap that cover at least `total`."""
     return max(1, math.ceil((total - overlap) / (length - overlap)))
 
 
 def overlap_add(pieces: Tensor, overlap: int) -> Tensor:
-    """Join pieces along their last axis, crossfading over `overlap` of its elements.
+    """Join pieces along their last axis with crossfades.
 
-    The fades are the two halves of a Hann window, the falling one for the earlier
-    piece; they add up to one.
+    The fades are the two halves of a Hann window, which add up to one.
 
     Args:
         pieces: ``[piece, ..., length]``, waveforms or mel powers.
-        overlap: from 0 to half of `length`.
+        overlap: length of the crossfades, from 0 to half of `length`.
 
     Returns:
         ``[..., pieces * length - (pieces - 1) * overlap]``.
@@ -47,31 +46,31 @@ def rising_fade(length: int) -> Tensor:
 
 
 def close_loop(sound: Tensor, overlap: int) -> Tensor:
-    """Fade the last `overlap` elements of ``[..., length]`` into the first; ``length - overlap``.
+    """Crossfade the last `overlap` elements of ``[..., length]`` into the first.
 
-    Repeated end to end, the result has the fade of `overlap_add` at every turn.
+    Returns:
+        ``[..., length - overlap]``, which can be repeated end to end.
     """
     length = sound.shape[-1] - overlap
     return overlap_add(torch.stack([sound, sound]), overlap)[..., length : 2 * length]
 
 
 def stretch_loop(mel: Tensor, frames: int) -> Tensor:
-    """A log-mel ``[n_mels, frame]`` as so many frames, a few of them left out or repeated.
+    """Stretch a log-mel ``[n_mels, frame]`` to `frames` frames by dropping or repeating some.
 
-    To interpolate would blur some places more than others.
+    Interpolation would blur some places more than others.
     """
     return mel[:, torch.arange(frames, device=mel.device) * mel.shape[-1] // frames]
 
 
 def resample_loop(sound: Tensor, samples: int) -> Tensor:
-    """Samples of a loop as so many, by the terms of its Fourier series."""
+    """Resample a loop to `samples` samples through its Fourier series."""
     return torch.fft.irfft(torch.fft.rfft(sound), n=samples) * (samples / sound.shape[-1])
 
 
 def join_log_mels(mels: Tensor, overlap: int) -> Tensor:
-    """Join log-mels ``[chunk, n_mels, frames]`` into one; the fade is linear in power.
+    """Join log-mels ``[chunk, n_mels, frames]`` with crossfades that are linear in power.
 
-    Sounds that have nothing to do with each other add up in power, so their sum
-    keeps its loudness through the fade.
+    The powers of unrelated sounds add up, so the sum keeps its loudness during the fade.
     """
     return overlap_add(mels.expm1(), overlap).log1p()

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms as the models see them."""
+"""Log-mel spectrograms of the models."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SPECTROGRAM_LIMITS: dict[str, tuple[float, float]] = {
     "power": (0.1, 4.0),
 }
 
-MOST_HOPS = 128
-"""Frames to a window."""
+MAX_OVERLAP = 128
+"""Largest ratio of the window to the hop."""
 
-MOST_WEIGHTS = 2**24
-"""Weights of a filter bank, bins times bands; the default settings have 131,200."""
+MAX_WEIGHTS = 2**24
+"""Weights of a filter bank, bins times bands. The default settings have 131,200."""
 
-MOST_BINS = 2**22
-"""Bins of all frames of a second; the default settings have 96,094."""
+MAX_BINS = 2**22
+"""Bins of all frames of a second. The default settings have 96,094."""
 
-MOST_BANDS = 2**19
-"""Mel bands of all frames of a second; the default settings have 12,000."""
+MAX_BANDS = 2**19
+"""Mel bands of all frames of a second. The default settings have 12,000."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,17 @@ class SpectrogramSettings:
     no norm).
 
     Args:
-        sample_rate: in Hz.
-        n_fft: window and transform length in samples.
-        hop_length: samples from frame to frame, from ``n_fft / 128`` to `n_fft`.
-        n_mels: mel bands.
-        f_min, f_max: outer edges of the bands in Hz; None is half the sample rate.
+        sample_rate: sample rate in Hz.
+        n_fft: length of the window and the transform in samples.
+        hop_length: distance of frames in samples, from ``n_fft / 128`` to `n_fft`.
+        n_mels: number of mel bands.
+        f_min: lower edge of the lowest band in Hz.
+        f_max: upper edge of the highest band in Hz; None is half the sample rate.
         power: exponent of the magnitudes, 2 for power and 1 for amplitude.
 
     Raises:
-        ValueError: naming the field, its value and what it may be; also if the settings together
-            need more than `MOST_WEIGHTS`, `MOST_BINS` or `MOST_BANDS`.
+        ValueError: naming the field, its value and what it may be. Also if the settings together
+            need more than `MAX_WEIGHTS`, `MAX_BINS` or `MAX_BANDS`.
     """
 
     sample_rate: int = 48_000
@@ -82,35 +83,36 @@ class SpectrogramSettings:
         self._check_cost()
 
     def _check_cost(self) -> None:
-        """Refuse sizes that are possible each, but together more than a machine can serve."""
+        """Refuse sizes that are allowed each, but need too much memory together."""
         bins, frames = self.n_fft // 2 + 1, self.sample_rate / self.hop_length
-        if self.n_fft > MOST_HOPS * self.hop_length:
+        shortest = self.n_fft / MAX_OVERLAP
+        if self.hop_length < shortest:
             raise ValueError(
-                f"hop_length must be at least n_fft / {MOST_HOPS} ({self.n_fft / MOST_HOPS:g}), "
+                f"hop_length must be at least n_fft / {MAX_OVERLAP} ({shortest:g}), "
                 f"not {self.hop_length}"
             )
-        if bins * self.n_mels > MOST_WEIGHTS:
+        if bins * self.n_mels > MAX_WEIGHTS:
             raise ValueError(
                 f"n_fft {self.n_fft} with n_mels {self.n_mels} needs a filter bank of more than "
-                f"{MOST_WEIGHTS} weights"
+                f"{MAX_WEIGHTS} weights"
             )
-        if frames * bins > MOST_BINS or frames * self.n_mels > MOST_BANDS:
+        if frames * bins > MAX_BINS or frames * self.n_mels > MAX_BANDS:
             raise ValueError(
                 f"sample_rate {self.sample_rate} with hop_length {self.hop_length}, n_fft "
-                f"{self.n_fft} and n_mels {self.n_mels} needs more than {MOST_BINS} bins or "
-                f"{MOST_BANDS} bands for a second of sound"
+                f"{self.n_fft} and n_mels {self.n_mels} needs more than {MAX_BINS} bins or "
+                f"{MAX_BANDS} bands for a second of sound"
             )
 
     def frames(self, samples: int) -> int:
-        """Frames of a spectrogram of that many samples."""
+        """Number of frames of the spectrogram of `samples` samples."""
         return samples // self.hop_length + 1
 
     def frames_to_cover(self, samples: int) -> int:
-        """Fewest frames whose waveform, ``(frames - 1) * hop_length`` samples, has that many."""
+        """Smallest number of frames whose waveform is not shorter than `samples` samples."""
         return math.ceil(samples / self.hop_length) + 1
 
     def filter_bank(self) -> Tensor:
-        """Mel weights, float32 ``[n_fft // 2 + 1, n_mels]``."""
+        """Weights of the mel bands, float32 ``[n_fft // 2 + 1, n_mels]``."""
         return import_torchaudio().functional.melscale_fbanks(
             self.n_fft // 2 + 1,
             self.f_min,
@@ -120,7 +122,11 @@ class SpectrogramSettings:
         )
 
     def log_mel(self, samples: Tensor) -> Tensor:
-        """``log1p`` of the mel power, float32 ``[..., n_mels, frames]``, of ``[..., samples]``."""
+        """Log-mel of samples ``[..., samples]``: ``log1p`` of the mel power.
+
+        Returns:
+            float32 ``[..., n_mels, frames]``.
+        """
         spectrum = torch.stft(
             samples,
             self.n_fft,
@@ -134,7 +140,7 @@ class SpectrogramSettings:
 
 
 def import_torchaudio() -> ModuleType:
-    """torchaudio, or an ImportError that says which versions to install."""
+    """Import torchaudio, or raise an ImportError that tells which versions to install."""
     try:
         import torchaudio
     except (ImportError, OSError, RuntimeError) as error:

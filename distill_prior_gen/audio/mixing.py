@@ -25,7 +25,7 @@ CANCELLED = 0.1
 """Channels cancel where their mix has less than this share of the energy that it would have if
 they had nothing to do with each other."""
 
-MOST_CANCELLED = 0.1
+MAX_CANCELLED = 0.1
 """Share of the audible places where channels may cancel in a mix."""
 
 
@@ -137,6 +137,6 @@ def _weights(products: np.ndarray) -> np.ndarray:
     for weights in (np.ones(channels) / channels, signs / channels):
         mixed = np.einsum("i,bij,j->b", weights, products, weights)
         cancelled = mixed < CANCELLED * energies / channels
-        if cancelled[audible].mean() <= MOST_CANCELLED:
+        if cancelled[audible].mean() <= MAX_CANCELLED:
             return weights
     return np.eye(channels)[total.diagonal().argmax()]

@@ -1,7 +1,7 @@
-"""The archive that a model file is: a zip file without compression, as `torch.save` writes it.
+"""The archive of a model file: an uncompressed zip file, as `torch.save` writes it.
 
-A file is opened once. Its checksums are compared before anything else is made of it, and
-tensors get memory of their own, so that it does no harm if the file changes or goes meanwhile.
+A file is opened once, and its checksums are compared before anything else is read. Tensors are
+copied into memory, so that a file may change or disappear afterwards.
 """
 
 from __future__ import annotations
@@ -33,25 +33,26 @@ from distill_prior_gen.checkpoint.values import (
 
 FORMAT = "distill_model"
 
-MOST_BYTES = 2 * 2**30
+MAX_BYTES = 2 * 2**30
 """Size of the largest file that is read."""
 
-MOST_PICKLE_BYTES = 2 * 2**20
-"""Size of the description of the values in a file, which are a few thousand bytes as a rule."""
+MAX_PICKLE_BYTES = 2 * 2**20
+"""Size of the pickle that describes the values of a file; usually it has a few thousand bytes."""
 
-BLOCK = 2**20
-"""Bytes that are read at once. The directory of the archive is one block at most."""
+BLOCK_SIZE = 2**20
+"""Bytes that are read at once. The directory of an archive must fit into one block."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """What is in a model file of any version.
+    """Contents of a model file of any version.
 
     Attributes:
-        path: of the file.
-        size: in bytes.
-        contents: plain values and tensors, which are on the device "meta" if weights were left.
-        sha256: of the file, "" if weights were left.
+        path: the file.
+        size: size of the file in bytes.
+        contents: plain values and tensors. Tensors are on the device "meta" if the weights were
+            not read.
+        sha256: SHA-256 of the file, or "" if the weights were not read.
     """
 
     path: Path
@@ -64,8 +65,8 @@ def read_file(path: str | os.PathLike[str], weights: bool = True) -> ModelFile:
     """Read a ``.distill`` file of any version.
 
     Args:
-        path: of the file.
-        weights: whether tensors get their numbers. All checksums are compared either way.
+        path: the file.
+        weights: whether the numbers of the tensors are read. All checksums are compared anyway.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -76,10 +77,10 @@ def read_file(path: str | os.PathLike[str], weights: bool = True) -> ModelFile:
     with refusing(path), _open_regular(path) as opened:
         file: BinaryIO = opened
         size, sha256 = os.fstat(opened.fileno()).st_size, ""
-        if size > MOST_BYTES:
-            raise ModelFileError(f"{path} is larger than {MOST_BYTES // 2**30} GB")
+        if size > MAX_BYTES:
+            raise ModelFileError(f"{path} is larger than {MAX_BYTES // 2**30} GB")
         if weights:
-            content = opened.read(MOST_BYTES)
+            content = opened.read(MAX_BYTES)
             size, sha256 = len(content), hashlib.sha256(content).hexdigest()
             file = io.BytesIO(content)
         if file.read(2) != b"PK":
@@ -102,16 +103,16 @@ def _open_regular(path: Path) -> BinaryIO:
 
 
 class _Blocks:
-    """A file that is read in blocks, so that a directory of any claimed size is not."""
+    """A file that is read in blocks, whatever size its directory claims to have."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
 
     def read(self, size: int = -1) -> bytes:
-        if size > BLOCK:
+        if size > BLOCK_SIZE:
             raise zipfile.BadZipFile("the directory is too large")
-        return self.file.read(BLOCK if size < 0 else size)
+        return self.file.read(BLOCK_SIZE if size < 0 else size)
 
 
 def _read_contents(path: Path, file: _Blocks, size: int, weights: bool) -> Any:
@@ -141,7 +142,7 @@ def _read_contents(path: Path, file: _Blocks, size: int, weights: bool) -> Any:
 def _verify(archive: zipfile.ZipFile, folder: str, size: int) -> bytes:
     """Compare all checksums, and return the pickle that describes the values."""
     entries = archive.infolist()
-    # Entries that are compressed, or lie over each other, could swell without bound.
+    # Compressed or overlapping entries could expand to any size.
     if any(entry.compress_type or entry.compress_size != entry.file_size for entry in entries):
         raise zipfile.BadZipFile("an entry is compressed")
     if sum(entry.file_size for entry in entries) > size:
@@ -149,7 +150,7 @@ def _verify(archive: zipfile.ZipFile, folder: str, size: int) -> bytes:
     if max(Counter(archive.namelist()).values()) > 1:
         raise zipfile.BadZipFile("two entries have one name")
     description = archive.getinfo(f"{folder}data.pkl")
-    if description.file_size > MOST_PICKLE_BYTES:
+    if description.file_size > MAX_PICKLE_BYTES:
         raise ValuesError("it holds too many values")
     pickle = b"".join(_blocks(archive, description))
     order = sys.byteorder.encode()
@@ -162,12 +163,12 @@ def _verify(archive: zipfile.ZipFile, folder: str, size: int) -> bytes:
 
 def _blocks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
     with archive.open(entry) as stream:
-        while block := stream.read(BLOCK):
+        while block := stream.read(BLOCK_SIZE):
             yield block
 
 
 class _Tensors:
-    """The tensors in an archive, with their numbers or without."""
+    """The tensors of an archive, with or without their numbers."""
 
     def __init__(self, archive: zipfile.ZipFile, folder: str, weights: bool) -> None:
         self.archive, self.folder, self.weights = archive, folder, weights
@@ -191,5 +192,5 @@ class _Tensors:
             content[place : place + len(block)] = np.frombuffer(block, np.uint8)
             place += len(block)
         numbers = torch.from_numpy(content)
-        # A byte that is neither 0 nor 1 is no bool.
+        # A byte other than 0 and 1 is not a bool.
         return numbers != 0 if storage.dtype == torch.bool else numbers.view(storage.dtype)

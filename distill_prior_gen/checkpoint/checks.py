@@ -1,6 +1,6 @@
 """Checks that the settings and the tensors of a model file fit together.
 
-Whatever the file claims is compared with its tensors before it is used. The functions raise a
+What the file claims is compared with its tensors before it is used. The functions raise a
 ValueError that names the field.
 """
 
@@ -23,14 +23,14 @@ from distill_prior_gen.networks.vqvae import VQVAE
 VERSION = 2
 CLUSTER_SIZE = "quantizer.rvq.layers.{}._codebook.cluster_size"
 
-CHUNK_S = (0.05, 60.0)
-"""Shortest and longest chunk in seconds."""
+CHUNK_SECONDS = (0.05, 60.0)
+"""Length of the shortest and the longest chunk in seconds."""
 
-MOST_LEVELS = 32
-MOST_LAYERS = 128
+MAX_LEVELS = 32
+MAX_LAYERS = 128
 
-MOST_TOKENS = 2**14
-"""Tokens in a chunk, and in a second; a model of the default size has 144."""
+MAX_TOKENS = 2**14
+"""Tokens of a chunk, and of a second of sound; a model of the default size has 144."""
 
 
 class _Shortened(Repr):
@@ -39,7 +39,7 @@ class _Shortened(Repr):
 
 
 shortened = _Shortened().repr
-"""Values from a file as messages show them."""
+"""Function that shortens a value from a file for a message."""
 
 
 def check_version(contents: dict[str, Any]) -> None:
@@ -70,13 +70,13 @@ def read_spectrogram(contents: dict[str, Any]) -> SpectrogramSettings:
 
 
 def read_chunk_samples(contents: dict[str, Any], spectrogram: SpectrogramSettings) -> int:
-    """Samples in a chunk."""
+    """Length of a chunk in samples."""
     duration: Any = 1.0
     for key in ("training_config", "vqvae_config"):
         table = contents.get(key)
         if isinstance(table, dict):
             duration = table.get("chunk_duration_s", duration)
-    low, high = CHUNK_S
+    low, high = CHUNK_SECONDS
     if type(duration) not in (int, float) or not low <= duration <= high:
         raise ValueError(
             f"chunk_duration_s must be from {low:g} to {high:g}, not {shortened(duration)}"
@@ -88,7 +88,7 @@ def read_chunk_samples(contents: dict[str, Any], spectrogram: SpectrogramSetting
 
 
 def read_vqvae_shape(contents: dict[str, Any], state: dict[str, Tensor]) -> dict[str, int]:
-    """Arguments of `VQVAE`. Adds a `CLUSTER_SIZE` to `state` where the file has none."""
+    """Arguments of `VQVAE`. Adds `CLUSTER_SIZE` to `state` if the file has none."""
     embed = "quantizer.rvq.layers.{}._codebook.embed"
     _, codebook_size, codebook_dim = _sizes(state, embed.format(0), 3)
     levels = _layers(state, embed)
@@ -98,8 +98,8 @@ def read_vqvae_shape(contents: dict[str, Any], state: dict[str, Tensor]) -> dict
         "num_quantizers": levels,
     }
     _compare_sizes("vqvae_config", _table(contents, "vqvae_config"), shape)
-    if levels > MOST_LEVELS:
-        raise ValueError(f"num_quantizers must be at most {MOST_LEVELS}, not {levels}")
+    if levels > MAX_LEVELS:
+        raise ValueError(f"num_quantizers must be at most {MAX_LEVELS}, not {levels}")
     for level in range(levels):
         used = torch.ones(1, codebook_size, device=state[embed.format(0)].device)
         state.setdefault(CLUSTER_SIZE.format(level), used)
@@ -117,11 +117,11 @@ def read_prior_shape(
     """Arguments of `Prior`.
 
     Args:
-        contents: of the file.
-        state: the prior's tensors.
-        vqvae_shape: from `read_vqvae_shape`.
+        contents: contents of the file.
+        state: tensors of the prior.
+        vqvae_shape: result of `read_vqvae_shape`.
         grid: rows and columns of a chunk's code map.
-        chunk_s: seconds in a chunk.
+        chunk_s: length of a chunk in seconds.
     """
     config = _table(contents, "prior_config")
     codebook_size, hidden_size = _sizes(state, "token_emb.weight", 2)
@@ -151,20 +151,20 @@ def read_prior_shape(
             f"the prior's seq_len is {shape['seq_len']}, but the spectrogram settings give "
             f"{height} x {width} positions x {shape['num_quantizers']} levels = {expected}"
         )
-    if expected > MOST_TOKENS * min(1.0, chunk_s):
+    if expected > MAX_TOKENS * min(1.0, chunk_s):
         raise ValueError(
-            f"seq_len is {expected} for chunk_duration_s {chunk_s:g}; more than {MOST_TOKENS} "
+            f"seq_len is {expected} for chunk_duration_s {chunk_s:g}; more than {MAX_TOKENS} "
             "tokens in a chunk or a second cannot be sampled"
         )
-    if shape["num_layers"] > MOST_LAYERS:
-        raise ValueError(f"num_layers must be at most {MOST_LAYERS}, not {shape['num_layers']}")
+    if shape["num_layers"] > MAX_LAYERS:
+        raise ValueError(f"num_layers must be at most {MAX_LAYERS}, not {shape['num_layers']}")
     shape |= {"codebook_size": codebook_size, "num_heads": heads}
     _compare_tensors("prior_state_dict", state, Prior, shape)
     return shape
 
 
 def check_memory(tensors: Iterable[Tensor], size: int) -> None:
-    """Check that the tensors are all in a file of that size, and do not share their numbers."""
+    """Check that the tensors fit into a file of a size, that is, do not share their numbers."""
     if sum(tensor.nbytes for tensor in tensors) > size:
         raise ValueError("its tensors claim more data than the file holds")
 
@@ -202,7 +202,7 @@ def _compare_sizes(key: str, config: dict[str, Any], shape: dict[str, int]) -> N
 def _expected_tensors(
     network: Callable[..., nn.Module], shape: tuple[tuple[str, int], ...]
 ) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Shape and type of each tensor of a network by its name."""
+    """Shape and dtype of each tensor of a network, by name."""
     with torch.device("meta"):
         state = network(**dict(shape)).state_dict()
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()}
@@ -223,7 +223,7 @@ def _compare_tensors(
         tensor = state[name]
         if tuple(tensor.shape) != size:
             raise ValueError(f"{name} has the shape {tuple(tensor.shape)} instead of {size}")
-        # Weights of any precision will do: they are made float32.
+        # Weights of any precision are accepted and converted to float32.
         if tensor.dtype != dtype and not (dtype.is_floating_point and tensor.is_floating_point()):
             raise ValueError(f"{name} is of type {tensor.dtype} instead of {dtype}")
 

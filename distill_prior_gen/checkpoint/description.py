@@ -1,4 +1,4 @@
-"""What is in a model file, without its weights."""
+"""Describing a model file without reading its weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from distill_prior_gen.checkpoint.archive import read_file
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.checkpoint.reading import (
-    MOST_LETTERS,
+    MAX_TEXT_LENGTH,
     check_file,
     no_prior,
     shown_text,
@@ -16,18 +16,18 @@ from distill_prior_gen.checkpoint.reading import (
 )
 from distill_prior_gen.messages import printable
 
-LARGEST_NUMBER = 1e15
+MAX_NUMBER = 1e15
 
 
 def describe_model(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a ``.distill`` file of any version.
 
-    ``playable`` says whether it can be sampled, ``reason`` why not. What the file does not say,
-    or says in a way that makes no sense, is None. All values are plain, and finite.
+    ``playable`` tells whether it can be sampled, and ``reason`` why not. Entries that are missing
+    or meaningless are None. All values are plain and finite.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ModelFileError: if it is no model file, or damaged.
+        ModelFileError: if it is not a model file, or damaged.
     """
     with refusing(path):
         return _describe(path)
@@ -40,7 +40,7 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "file": str(path),
         "size_bytes": file.size,
         "version": _number(file.contents.get("version")),
-        "name": shown_text(metadata.get("name")) or printable(file.path.stem)[:MOST_LETTERS],
+        "name": shown_text(metadata.get("name")) or printable(file.path.stem)[:MAX_TEXT_LENGTH],
         "id": shown_text(metadata.get("model_id")),
         "dataset": shown_text(metadata.get("dataset_name")),
         "dataset_files": _number(metadata.get("dataset_file_count")) or None,
@@ -85,12 +85,12 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> int | float | None:
-    """A number from a file, None if it is none, not finite, or longer than anyone can read."""
-    return value if type(value) in (int, float) and abs(value) < LARGEST_NUMBER else None
+    """A number from a file, or None if it is not a number, not finite, or too long to read."""
+    return value if type(value) in (int, float) and abs(value) < MAX_NUMBER else None
 
 
 def _health(snapshot: dict[str, Any], levels: int) -> list[dict[str, float]] | None:
-    """Use, perplexity and dead codes of each level, if the file tells them all."""
+    """Utilization, perplexity and dead codes of each level, or None if one is missing."""
     health = []
     for level in range(levels):
         told = table(snapshot, f"level_{level}")

@@ -1,4 +1,4 @@
-"""The one error that a model file can raise."""
+"""The error that model files raise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from distill_prior_gen.messages import in_words
 
 
 class ModelFileError(ValueError):
-    """A model file cannot be used; the message says why and what to do."""
+    """A model file cannot be used. The message says why and what to do."""
 
 
 @contextmanager
 def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn whatever goes wrong in the block into a `ModelFileError` that names the file.
+    """Turn every error of the block into a `ModelFileError` that names the file.
 
     Raises:
-        FileNotFoundError: as it is.
+        FileNotFoundError: if there is no such file.
     """
     try:
         yield

@@ -32,20 +32,20 @@ from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
 FIRST_TOKEN_COUNTS = "first_token_counts"
-"""Key in ``prior_metadata`` of how often each code begins a chunk, a list of numbers."""
+"""Key in ``prior_metadata`` of a list that counts how often each code begins a chunk."""
 
-MOST_COUNTED = 2**53
+MAX_COUNT = 2**53
 
-MOST_LETTERS = 200
-"""Letters of a name or another text from a file that are shown."""
+MAX_TEXT_LENGTH = 200
+"""Characters of a name or another text from a file that are shown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A v2 model file whose parts agree with each other.
+    """A v2 model file whose settings and tensors fit together.
 
-    `prior_shape` and `prior_state` are None in a file without a prior. `sha256` is that of the
-    file, or "" if it was read without its weights.
+    `prior_shape` and `prior_state` are None for a file without a prior. `sha256` is the SHA-256 of
+    the file, or "" if it was read without its weights.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class Checkpoint:
 
     @property
     def frames(self) -> int:
-        """Mel frames of a chunk."""
+        """Number of mel frames of a chunk."""
         return self.spectrogram.frames(self.chunk_samples)
 
     @property
@@ -70,24 +70,24 @@ class Checkpoint:
 
     @property
     def name(self) -> str:
-        """The model's name, or that of the file; in one line that can be printed."""
+        """Name of the model, or else of the file, in one printable line."""
         return (
             shown_text(table(self.contents, "metadata").get("name"))
-            or (printable(self.path.stem)[:MOST_LETTERS])
+            or (printable(self.path.stem)[:MAX_TEXT_LENGTH])
         )
 
     @property
     def model_id(self) -> str:
-        """What the Distill app calls the model, or ""."""
+        """Identifier that the Distill app gave the model, or ""."""
         return shown_text(table(self.contents, "metadata").get("model_id")) or ""
 
     @property
     def first_token_counts(self) -> Tensor | None:
-        """How often each code begins a chunk, float32 ``[codebook_size]``, if the file says so."""
+        """How often each code begins a chunk, float32 ``[codebook_size]``, or None if unknown."""
         counts = table(self.contents, "prior_metadata").get(FIRST_TOKEN_COUNTS)
         if not isinstance(counts, list) or len(counts) != self.vqvae_shape["codebook_size"]:
             return None
-        if not all(type(n) in (int, float) and 0 <= n < MOST_COUNTED for n in counts):
+        if not all(type(n) in (int, float) and 0 <= n < MAX_COUNT for n in counts):
             return None
         return torch.tensor(counts, dtype=torch.float32) if any(counts) else None
 
@@ -97,7 +97,7 @@ class Checkpoint:
         Raises:
             ModelFileError: if a weight is not finite.
         """
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, in vain
+        with torch.random.fork_rng(devices=[]):  # for the initial weights, which are replaced
             vqvae = VQVAE(**self.vqvae_shape)
         vqvae.load_state_dict(_weights(self.path, self.vqvae_state), strict=True)
         return vqvae.eval().requires_grad_(False)
@@ -106,7 +106,7 @@ class Checkpoint:
         """The prior with its weights, in float32 and evaluation mode.
 
         Raises:
-            ModelFileError: if the file has none, or a weight is not finite.
+            ModelFileError: if the file has no prior, or a weight is not finite.
         """
         if self.prior_shape is None or self.prior_state is None:
             raise ModelFileError(no_prior(self.path))
@@ -125,26 +125,29 @@ def no_prior(path: Path) -> str:
 
 
 def table(contents: dict[str, Any], key: str) -> dict[str, Any]:
-    """A dictionary in a file, empty if there is none."""
+    """A dictionary of a file, empty if it is missing."""
     value = contents.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def shown_text(value: Any) -> str | None:
-    """A text from a file in one line that can be printed, None if it is no text or empty."""
-    return printable(value[:MOST_LETTERS])[:MOST_LETTERS] or None if type(value) is str else None
+    """A text of a file in one printable line, or None if it is not a text or empty."""
+    return (
+        printable(value[:MAX_TEXT_LENGTH])[:MAX_TEXT_LENGTH] or None if type(value) is str else None
+    )
 
 
 def read_checkpoint(path: str | os.PathLike[str], weights: bool = True) -> Checkpoint:
     """Read a v2 model file and check that its settings and tensors fit together.
 
     Args:
-        path: of the file.
-        weights: whether tensors get their numbers; without them no network can be built.
+        path: the file.
+        weights: whether the numbers of the tensors are read. Without them no network can be
+            built.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ModelFileError: if the file cannot be used, for whatever reason.
+        ModelFileError: if the file cannot be used, for any reason.
     """
     return check_file(read_file(path, weights))
 
@@ -190,7 +193,7 @@ def _check(file: ModelFile) -> Checkpoint:
 
 
 def _weights(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies of the tensors, floats as float32."""
+    """Copies of the tensors, with floats as float32."""
     weights = {}
     for name, tensor in state.items():
         weights[name] = tensor.clone(memory_format=torch.contiguous_format)

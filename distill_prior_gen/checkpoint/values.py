@@ -1,8 +1,8 @@
-"""The values in a model file: tensors, numbers, text, and lists and dictionaries of them.
+"""The values of a model file: tensors, numbers, text, and lists and dictionaries of them.
 
-`torch.save` describes them as a pickle, which is a program for a stack machine. Only its few
-instructions that make such values are obeyed here. None of them imports, calls or changes
-anything else, and what they make is limited in number and depth.
+`torch.save` writes them as a pickle, which is a program for a stack machine. This interpreter
+executes only the few instructions that create such values. It imports, calls and changes nothing
+else, and limits the number and the nesting of values.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_INSTRUCTIONS = 200_000
-MOST_VALUES = 200_000
-"""Values in a file; one that is used twice counts twice, since it would be shown twice."""
+MAX_INSTRUCTIONS = 200_000
+MAX_VALUES = 200_000
+"""Number of values of a file. A value that is used twice counts twice, as it is shown twice."""
 
-MOST_NESTED = 16
-"""Lists and dictionaries inside each other."""
+MAX_DEPTH = 16
+"""Depth of lists and dictionaries inside each other."""
 
-LARGEST_INTEGER = 2**63 - 1
+MAX_INTEGER = 2**63 - 1
 
 DTYPES = {
     "torch BFloat16Storage": torch.bfloat16,
@@ -57,9 +57,9 @@ class Storage:
     """Numbers in the archive that tensors are views of.
 
     Attributes:
-        key: of the entry in the archive.
-        dtype: of the numbers.
-        count: how many there are.
+        key: name of the entry in the archive.
+        dtype: type of the numbers.
+        count: number of the numbers.
     """
 
     key: str
@@ -69,7 +69,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class View:
-    """Where a tensor lies in its storage, in numbers."""
+    """Position of a tensor in its storage; offset and strides count numbers, not bytes."""
 
     storage: Storage
     offset: int
@@ -79,7 +79,7 @@ class View:
 
 @dataclass(frozen=True)
 class _Name:
-    """Something that the pickle refers to by its name."""
+    """A name that the pickle refers to."""
 
     name: str
 
@@ -88,17 +88,17 @@ def read_values(pickle: bytes, tensor: Callable[[View], Tensor]) -> Any:
     """The value that a pickle describes.
 
     Args:
-        pickle: as `torch.save` writes it.
-        tensor: makes a tensor from its description.
+        pickle: a pickle as `torch.save` writes it.
+        tensor: function that creates a tensor from its description.
 
     Raises:
         UnsafeError: if it holds anything other than tensors and plain values.
         ValuesError: if it holds too many values or nests them too deeply.
-        Exception: of any other kind, if it is damaged.
+        Exception: of any kind, if it is damaged.
     """
     machine = _Machine(tensor)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(pickle)):
-        if count == MOST_INSTRUCTIONS:
+        if count == MAX_INSTRUCTIONS:
             raise ValuesError("it holds too many values")
         machine.obey(opcode.name, argument)
     (value,) = machine.stack
@@ -153,7 +153,7 @@ class _Machine:
                 function, arguments = self.pop(2)
                 stack.append(self.call(_expect(function, _Name).name, arguments))
             case "BUILD":
-                # Module versions, which an OrderedDict of weights carries; nobody reads them.
+                # Versions of modules, an attribute of an OrderedDict of weights that is not used.
                 target, _ = self.pop(2)
                 stack.append(_expect(target, dict))
             case _:
@@ -219,16 +219,16 @@ def _view(storage: Any, offset: Any, shape: Any, stride: Any) -> View:
 
 def _check_values(value: Any) -> None:
     level, count = [value], 1
-    for _ in range(MOST_NESTED + 1):
+    for _ in range(MAX_DEPTH + 1):
         inner: list[Any] = []
         for value in level:
             kind = type(value)
             if kind in (list, tuple, dict):
                 count += len(value)
-                if count > MOST_VALUES:
+                if count > MAX_VALUES:
                     raise ValuesError("it holds too many values")
                 inner.extend(value.values() if kind is dict else value)
-            elif kind is int and abs(value) > LARGEST_INTEGER:
+            elif kind is int and abs(value) > MAX_INTEGER:
                 raise ValuesError("it holds a number of more than 64 bits")
             elif kind not in (*SCALARS, Tensor):
                 raise UnsafeError(kind.__name__)

@@ -1,4 +1,4 @@
-"""Writing ``.distill`` model files, whole or not at all."""
+"""Writing ``.distill`` model files, as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def write_checkpoint(
     health: dict[str, dict[str, float]] | None = None,
     losses: dict[str, Any] | None = None,
 ) -> None:
-    """Write a v2 model file, whole or not at all.
+    """Write a v2 model file, as a whole or not at all.
 
     Args:
-        chunk_duration: of a chunk, in seconds.
-        metadata: ``name``, ``dataset_name`` and so on; the Distill app reads no other keys
-            than its own.
+        chunk_duration: length of a chunk in seconds.
+        metadata: ``name``, ``dataset_name`` and so on. The Distill app ignores other keys than its
+            own.
         prior_metadata: ``best_perplexity`` and so on.
         training: settings that the VQ-VAE was trained with.
         health: ``utilization``, ``perplexity`` and ``dead_codes`` of ``level_0`` and so on.
-        losses: of the VQ-VAE by epoch.
+        losses: losses of the VQ-VAE by epoch.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -76,9 +76,9 @@ def write_checkpoint(
 def replace_prior(
     path: str | os.PathLike[str], prior: Prior, prior_metadata: dict[str, Any] | None = None
 ) -> None:
-    """Put a prior into a v2 model file, in place of any that it has, and keep all else.
+    """Put a prior into a v2 model file in place of the one that it has, and keep everything else.
 
-    The file is replaced whole or not at all.
+    The file is replaced as a whole or not at all.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -94,7 +94,7 @@ def write_with_prior(
     prior_metadata: dict[str, Any] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write what a model file holds, with another prior, whole or not at all.
+    """Write the contents of a model file with another prior, as a whole or not at all.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.

@@ -1,10 +1,18 @@
-"""The VQ-VAE: log-mel spectrogram to a map of residual codes, and back.
+"""The VQ-VAE: from a log-mel spectrogram to a map of residual codes, and back.
 
 Parameter names are those of the ``.distill`` file.
+
+References:
+    A. van den Oord, O. Vinyals, K. Kavukcuoglu: Neural discrete representation learning. 2017,
+    arXiv:1711.00937 (VQ-VAE, and codes as moving averages).
+    N. Zeghidour, A. Luebs, A. Omran, J. Skoglund, M. Tagliasacchi: SoundStream. 2021,
+    arXiv:2107.03312 (residual vector quantization).
 """
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import torch.nn.functional as F
@@ -12,21 +20,23 @@ from torch import Tensor, nn
 from vector_quantize_pytorch import ResidualVQ
 
 STRIDE = 16
-"""Mel bands, and frames, to one position of the code map: four layers of stride 2."""
+"""Mel bands, and frames, per position of the code map: four layers of stride 2."""
 
 CHANNELS = (32, 64, 128, 256)
 
 
 def grid_shape(n_mels: int, frames: int) -> tuple[int, int]:
     """Rows (frequency) and columns (time) of the code map of a chunk."""
-    return -(-n_mels // STRIDE), -(-frames // STRIDE)
+    return math.ceil(n_mels / STRIDE), math.ceil(frames / STRIDE)
 
 
 class Encoder(nn.Module):
+    """Log-mels ``[batch, n_mels, frames]`` to embeddings ``[batch, codebook_dim, H, W]``."""
+
     def __init__(self, codebook_dim: int, dropout: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in zip((1, *CHANNELS), CHANNELS, strict=False):
+        for inputs, outputs in pairwise((1, *CHANNELS)):
             layers += [
                 nn.Conv2d(inputs, outputs, 3, stride=2, padding=1),
                 nn.BatchNorm2d(outputs),
@@ -43,6 +53,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Embeddings ``[batch, codebook_dim, H, W]`` to ``[batch, 1, 16 * H, 16 * W]``."""
+
     def __init__(self, codebook_dim: int, dropout: float) -> None:
         super().__init__()
         self.proj = nn.Conv2d(codebook_dim, CHANNELS[-1], 1)
@@ -61,7 +73,7 @@ class Decoder(nn.Module):
 
 
 class Quantizer(nn.Module):
-    """Holds the `ResidualVQ` under the name it has in the file."""
+    """The `ResidualVQ` under the name that it has in the file."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -73,10 +85,10 @@ class VQVAE(nn.Module):
 
     Args:
         codebook_dim: length of a code's vector.
-        codebook_size: codes a level, K.
-        num_quantizers: levels.
-        dropout: of whole channels, in training.
-        quantizer: further settings of ``vector_quantize_pytorch.ResidualVQ``.
+        codebook_size: number of codes of each level, K.
+        num_quantizers: number of levels.
+        dropout: fraction of the channels that are dropped in training.
+        quantizer: other settings of ``vector_quantize_pytorch.ResidualVQ``.
     """
 
     def __init__(
@@ -98,19 +110,23 @@ class VQVAE(nn.Module):
         self.decoder = Decoder(codebook_dim, dropout)
 
     def encode(self, mel: Tensor) -> Tensor:
-        """Codes, int64 ``[batch, H * W, level]``, of log-mels ``[batch, n_mels, frames]``."""
+        """Encode log-mels ``[batch, n_mels, frames]`` as codes, int64 ``[batch, H * W, level]``."""
         embeddings = self.encoder(mel.unsqueeze(1))
         return self.quantizer.rvq(embeddings.flatten(2).mT)[1]
 
     def codes_to_embeddings(self, codes: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Summed code vectors of all levels, ``[batch, codebook_dim, H, W]``.
+        """Sums of the code vectors of all levels, ``[batch, codebook_dim, H, W]``.
 
         Args:
-            codes: int64 ``[batch, H * W, level]``, row by row.
+            codes: codes row by row, int64 ``[batch, H * W, level]``.
             grid: ``(H, W)``.
         """
         return self.quantizer.rvq.get_output_from_indices(codes).mT.unflatten(2, grid)
 
     def decode(self, embeddings: Tensor, n_mels: int, frames: int) -> Tensor:
-        """Log-mels ``[batch, n_mels, frames]`` of embeddings ``[batch, codebook_dim, H, W]``."""
+        """Decode embeddings ``[batch, codebook_dim, H, W]``.
+
+        Returns:
+            Log-mels ``[batch, n_mels, frames]``.
+        """
         return self.decoder(embeddings)[:, 0, :n_mels, :frames]

@@ -1,4 +1,13 @@
-"""Which codes may be drawn: temperature, top-k, nucleus and min-p."""
+"""Temperature, top-k, nucleus (top-p) and min-p filtering of logits.
+
+References:
+    A. Fan, M. Lewis, Y. Dauphin: Hierarchical neural story generation. 2018, arXiv:1805.04833
+    (top-k).
+    A. Holtzman, J. Buys, L. Du, M. Forbes, Y. Choi: The curious case of neural text degeneration.
+    2020, arXiv:1904.09751 (nucleus).
+    M. Nguyen et al.: Turning up the heat: min-p sampling for creative and coherent LLM outputs.
+    2024, arXiv:2407.01082 (min-p).
+"""
 
 from __future__ import annotations
 
@@ -15,24 +24,23 @@ def filter_logits(
     top_p: float = 0.0,
     min_p: float = 0.0,
 ) -> Tensor:
-    """Logits scaled by the temperature, minus infinity where a code may not be drawn.
+    """Divide logits by a temperature, and set those of codes that may not be drawn to -inf.
 
     Args:
         logits: ``[..., codebook_size]``.
-        temperature: greater than 0; divides the logits, to which it may be broadcast.
-        top_k: keep the `top_k` largest logits, and those equal to the smallest of them.
-            0 keeps all, as does a value above the codebook size.
+        temperature: divisor of the logits, greater than 0; a number or a tensor that broadcasts.
+        top_k: keep the `top_k` largest logits, and those equal to the smallest of them. 0 and
+            values above the codebook size keep all.
         top_p: keep the smallest set of codes whose probability (after temperature and
-            top-k) reaches `top_p`, at least one code (Holtzman et al. 2020, "The Curious
-            Case of Neural Text Degeneration"). 0, or 1 and above, keeps all.
-        min_p: keep codes with at least this share of the largest probability (Nguyen et al.
-            2024, "Turning Up the Heat"), from 0 to 1. 0 keeps all.
+            top-k) reaches `top_p`, at least one code. 0, 1 and values above 1 keep all.
+        min_p: keep codes whose probability is at least `min_p` times the largest, from 0 to 1. 0
+            keeps all.
 
     Returns:
         A new tensor, ``[..., codebook_size]``.
 
     Raises:
-        ValueError: if a setting makes no sense.
+        ValueError: if a setting is out of range.
     """
     heat = torch.as_tensor(temperature)
     if not ((heat > 0) & heat.isfinite()).all():

@@ -23,9 +23,10 @@ class Prompt:
     Attributes:
         samples: float32 ``[samples]``, scaled so that the largest sample of the whole recording
             is 1.
-        silence: how many samples of silence stand before it in its first column of codes.
+        silence: number of samples of silence before it in its first column of codes.
         codes: int64 ``[H, column, level]``.
-        path, sha256: of the file.
+        path: the recording.
+        sha256: SHA-256 of the file.
     """
 
     samples: Tensor
@@ -38,9 +39,9 @@ class Prompt:
 def read_prompt(model: PriorModel, config: GenerationConfig) -> Prompt:
     """Read and encode the last sound in the recording ``config.prompt``.
 
-    To be continued, it is as many columns of codes as a chunk can hold; to be varied, it is a
-    chunk. A shorter recording has silence before it, which is not heard, or after it. In a loop,
-    where everything is heard, its first column is filled up with the recording itself.
+    A prompt to be continued has at most the valid columns of a chunk, a prompt to be varied at most
+    a chunk. Silence before it completes its first column and is not heard. In a loop, where
+    everything is heard, repeats of the recording complete the first column.
 
     Raises:
         RecordingError: if it cannot be read or has no sound in it.

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from distill_prior_gen import GenerationConfig, generate_takes, invert_mel, load_model
 from distill_prior_gen.audio import griffin_lim
 from distill_prior_gen.audio.mel import (
-    MOST_BANDS,
-    MOST_BINS,
-    MOST_HOPS,
+    MAX_BANDS,
+    MAX_BINS,
+    MAX_OVERLAP,
     SpectrogramSettings,
 )
 from distill_prior_gen.config import QUALITIES
+from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import mel_fit, seam_ratios
 
 DEFAULT = SpectrogramSettings()
@@ -91,10 +92,11 @@ def test_more_iterations_come_closer():
     assert errors == sorted(errors, reverse=True)
 
 
-def test_figures_of_decoded_mels_of_the_distill_app(tabla):
-    model = load_model(tabla, "cpu")
-    config = GenerationConfig(duration=10, seed=0, quality="fast")
-    mels = [take.mel for take in generate_takes(model, config, 3)]
+@pytest.mark.slow
+def test_decoded_mels_are_inverted_better_than_by_torchaudio(trained_model):
+    model = trained_model
+    config = GenerationConfig(duration=5, seed=0, quality="fast")
+    mels = [take.mel for take in generate_takes(model, config, 2)]
 
     def mean(vocoder, quality="normal"):
         sounds = [invert_mel(mel, model.spectrogram, vocoder, quality) for mel in mels]
@@ -102,7 +104,7 @@ def test_figures_of_decoded_mels_of_the_distill_app(tabla):
         return {key: np.mean([fit[key] for fit in fits]) for key in fits[0]}
 
     theirs = mean("torchaudio")
-    for quality, l1, convergence in (("normal", 0.70, 0.35), ("fast", 0.76, 0.36)):
+    for quality, l1, convergence in (("normal", 0.70, 0.35), ("fast", 0.76, 0.4)):
         ours = mean("mel-griffin-lim", quality)
         assert ours["l1"] <= l1 * theirs["l1"]
         assert ours["convergence"] <= convergence * theirs["convergence"]
@@ -118,9 +120,9 @@ def spectrograms(draw):
     n_mels = draw(st.integers(1, 90))
     # Below this, settings are refused for what they cost.
     smallest = max(
-        math.ceil(n_fft / MOST_HOPS),
-        math.ceil(rate * n_mels / MOST_BANDS),
-        math.ceil(rate * (n_fft // 2 + 1) / MOST_BINS),
+        math.ceil(n_fft / MAX_OVERLAP),
+        math.ceil(rate * n_mels / MAX_BANDS),
+        math.ceil(rate * (n_fft // 2 + 1) / MAX_BINS),
     )
     hop = draw(st.integers(smallest, n_fft))
     power = draw(st.sampled_from([1.0, 1.5, 2.0]))
@@ -198,7 +200,7 @@ def test_takes_of_one_call_are_those_of_single_calls():
 def test_blocks_leave_no_trace(monkeypatch):
     mel = log_mel(sound(0.5), DEFAULT)
     whole = invert_mel(mel, DEFAULT, quality="fast")
-    monkeypatch.setattr(griffin_lim, "BLOCK", 7)
+    monkeypatch.setattr(griffin_lim, "BLOCK_FRAMES", 7)
     torch.testing.assert_close(invert_mel(mel, DEFAULT, quality="fast"), whole, atol=2e-3, rtol=0.0)
 
 
@@ -230,13 +232,27 @@ def test_work_can_be_stopped():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [0, 50])
 def test_seams_of_chunks_joined_as_spectra_are_not_heard(tabla, overlap):
-    model = load_model(tabla, "cpu")
-    config = GenerationConfig(duration=30, seed=0, overlap=overlap, quality="fast")
-    takes = list(generate_takes(model, config, 7))
+    config = GenerationConfig(
+        duration=30, seed=0, overlap=overlap, quality="fast", sampler="independent"
+    )
+    check_seams(load_model(tabla, "cpu"), config)
+
+
+@pytest.mark.slow
+def test_seams_of_continuing_chunks_are_not_heard():
+    check_seams(
+        load_model(demo_model(), "cpu"), GenerationConfig(duration=30, seed=0, quality="fast")
+    )
+
+
+def check_seams(model, config):
+    """Look for clicks at 100 seams or more."""
+    takes = list(generate_takes(model, config, 4))
     boundaries = takes[0].boundaries[:-1]
-    assert 7 * len(boundaries) >= 200
+    assert len(takes) * len(boundaries) >= 100
     energy, step = seam_ratios([take.audio for take in takes], model.sample_rate, boundaries)
     assert energy <= 1.1
     assert step <= 1.1

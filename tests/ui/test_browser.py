@@ -568,7 +568,7 @@ def test_takes_are_compared_in_the_player_and_a_loop_loops(both, new_page):
     # While a third is made, the second is heard and the first is chosen.
     player.evaluate("audio => { audio.currentTime = 3 }")
     make_many_slowly(page)
-    expect(page.locator(".progress-text")).to_be_visible()
+    expect(page.locator(".progress-text").first).to_be_visible()
     player.scroll_into_view_if_needed()
     above = """audio => {
         const box = audio.getBoundingClientRect();
