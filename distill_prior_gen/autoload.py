@@ -1,7 +1,7 @@
-"""Called at the end of every ``import torch``, and installed as a top-level module.
+"""Entry point at the end of every ``import torch``, installed as a top-level module.
 
-It lies outside the package so that it can be imported when the package cannot, as when an
-editable checkout was moved: an entry point that fails would fail ``import torch``.
+It lies outside the package so that it can be imported if the package cannot, for example after an
+editable checkout was moved. An entry point that fails would make ``import torch`` fail.
 """
 
 

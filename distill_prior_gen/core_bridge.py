@@ -1,14 +1,14 @@
 """The tabs of this package inside the Distill app.
 
-The app loads no plugins. But it imports torch before its interface, and torch calls
-`autoload` at the end of its own import (entry points of the group ``torch.backends``,
-https://docs.pytorch.org/docs/stable/accelerator/autoload.html). From there
-the app's `create_app` is wrapped, and the wrapper adds the tabs to the finished app.
+The app loads no plugins. But it imports torch before its interface, and torch calls `autoload` at
+the end of its own import (entry points of the group ``torch.backends``,
+https://docs.pytorch.org/docs/stable/accelerator/autoload.html). `autoload` wraps the app's
+`create_app`, and the wrapper adds the tabs to the finished app.
 
-All this runs with every ``import torch`` of the environment: it needs the standard
-library only, does nothing where the app is not installed, and where something is not as
-expected it says so in one line of the log and leaves the app as it was. The environment
-variable ``DISTILL_PRIOR_CORE_BRIDGE=0`` switches it off.
+This module runs with every ``import torch`` in the environment. Therefore it imports only the
+standard library and does nothing if the app is not installed. If something is not as expected, it
+logs one line and leaves the app as it was. The environment variable
+``DISTILL_PRIOR_CORE_BRIDGE=0`` switches it off.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ logger = logging.getLogger("distill_prior_gen")
 
 
 class _UnexpectedAppError(Exception):
-    """The Distill app is not built as this module expects."""
+    """The Distill app differs from what this module expects."""
 
 
 def autoload() -> None:
-    """Have the tabs added to the Distill app once it is built. Never raises."""
+    """Arrange that the tabs are added to the Distill app when it is built. Never raises."""
     with failure_logged():
         if os.environ.get(SWITCH) != "0" and (_CORE in sys.modules or find_spec(_CORE)):
             _wait_for_app()
@@ -77,7 +77,7 @@ def _wait_for_app() -> None:
 
 
 class _AppFinder:
-    """Finds what the other finders find, and wraps `create_app` when that is imported."""
+    """Finder that lets the others find the app's module, and wraps its `create_app`."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None, /
@@ -93,7 +93,7 @@ class _AppFinder:
         return spec
 
     def _hooked(self, loader: Any) -> Any:
-        # A copy, because one loader may serve many modules.
+        # A copy, because several modules may share a loader.
         loader = copy(loader)
         execute = loader.exec_module
 
@@ -110,8 +110,8 @@ class _AppFinder:
 class _HalfImportedApp(ModuleType):
     """The app's module while the import of torch is part of its own import.
 
-    Whoever imports it can only reach `create_app` through an attribute of the module,
-    so the first attribute that is asked for after the import is early enough.
+    Code that imports the module reaches `create_app` only through an attribute of it, so it is
+    early enough to wrap it at the first access to an attribute after the import.
     """
 
     def __getattribute__(self, name: str) -> Any:
@@ -171,9 +171,9 @@ def _tab_context() -> TabContext:
 
 
 def _loaded_model() -> Path | None:
-    """The file of the model that is loaded in the app at this moment, if any.
+    """The file of the model that is loaded in the app, or None.
 
-    One that can generate from codes goes before one of the first generation.
+    A model with codes takes precedence over one of the first generation.
     """
     state = import_module(_STATE).app_state
     for loaded in (state.loaded_vq_model, state.loaded_model):
@@ -185,7 +185,7 @@ def _loaded_model() -> Path | None:
 
 def _file_of(model_id: str, state: Any) -> Path | None:
     library = state.model_library
-    # The app reads its catalogue again only when it changes it itself.
+    # The app reads its catalogue again only after it has changed it itself.
     entry = library and (library.get(model_id) or type(library)(state.models_dir).get(model_id))
     return Path(state.models_dir, entry.file_path) if entry else None
 
@@ -210,13 +210,13 @@ def _outermost(kind: type, block: Any) -> Iterator[Any]:
 
 
 def add_tab(app: Any, row: Any, tab: Tab, context: TabContext) -> None:
-    """Build a tab into a finished app; where that fails, the app is as before.
+    """Build a tab into a finished app. If this fails, the app is restored.
 
     Args:
         app: the ``gradio.Blocks`` with the row of tabs.
         row: the ``gradio.Tabs`` to add it to.
-        tab: from a plugin.
-        context: what to tell it.
+        tab: the tab of a plugin.
+        context: what the tab needs to know of the app.
     """
     import gradio as gr
 
@@ -246,8 +246,8 @@ def _move_last(children: list[Any], position: int) -> None:
 
 @contextmanager
 def _load_events_attached_once(app: Any) -> Iterator[None]:
-    # Leaving a Blocks attaches the page-load event of each component whose value is a
-    # function. Those of the app have theirs; leaving it again would attach a second one.
+    # Leaving a Blocks attaches a page-load event to each component whose value is a function.
+    # Those of the app have theirs already, and would get a second one.
     attached = [block for block in app.blocks.values() if vars(block).get("load_event_to_attach")]
     kept = [(block, block.load_event_to_attach) for block in attached]
     for block in attached:
@@ -260,10 +260,10 @@ def _load_events_attached_once(app: Any) -> Iterator[None]:
 
 
 def _snapshot(app: Any) -> Callable[[], None]:
-    """Remember the app and its blocks; what is returned puts them back.
+    """Store the state of the app and its blocks, and return a function that restores it.
 
-    Attributes of all blocks, because an event of the tab may have changed the
-    component it listens to.
+    The attributes of all blocks are stored, because an event of the tab may have changed the
+    component that it listens to.
     """
     from gradio.context import Context
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import soundfile
 
 from distill_prior_gen.audio.headers import parts, repairs
 from distill_prior_gen.messages import REASONS, in_words, printable
+from distill_prior_gen.regular_files import NotRegularFileError, open_regular
 
 SAMPLE_RATES = (1000, 768_000)
 """Lowest and highest sample rate in Hz. Others are errors in a header."""
@@ -240,6 +240,8 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
             yield SoundSource(Path(path), file, thread)
     except RecordingError:
         raise
+    except NotRegularFileError as error:
+        raise RecordingError(path, f"is {error.kind}, not a sound file") from error
     except Exception as error:
         if isinstance(error, soundfile.LibsndfileError):
             reason = error.error_string.removeprefix("Error : ").rstrip(".")
@@ -248,20 +250,3 @@ def open_recording(path: str | os.PathLike[str]) -> Iterator[SoundSource]:
         else:
             reason = in_words(error)
         raise RecordingError(path, f"cannot be read: {reason}") from error
-
-
-def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
-    """Open a regular file for reading, and refuse what could make the reader wait.
-
-    Raises:
-        RecordingError: if it is a folder, a device or a pipe.
-        OSError: if it cannot be opened.
-    """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kind = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
-        raise RecordingError(path, f"is {kind}, not a sound file")
-    return io.FileIO(descriptor)

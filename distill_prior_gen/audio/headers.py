@@ -1,7 +1,7 @@
-"""Lengths in the headers of sound files that are unknown or wrong, put right.
+"""Repair of unknown or wrong lengths in the headers of sound files.
 
-Recorders that crash leave them at 0 or at an earlier value, programs that write to a pipe cannot
-know them, and an mp3 file mostly has none.
+Recorders that crash leave a length of 0 or an earlier value, programs that write to a pipe do not
+know the length, and most mp3 files have none.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from typing import Literal
 Order = Literal["little", "big"]
 UNKNOWN = b"\xff\xff\xff\xff"
 SOUND = (b"data", b"SSND", b"BODY")
-"""Chunks that hold the sound."""
+"""Names of chunks that hold the sound."""
 
 AFTER = (b"TAG", b"APE", b"ID3", b"LIST", b"bext", b"iXML", b"id3 ", b"smpl", b"cue ", b"JUNK")
-"""How tags and chunks begin that often stand after the sound, whatever their lengths say."""
+"""Beginnings of tags and chunks that often follow the sound."""
 
 REST = 0.01
-"""Bytes after the sound that are not looked at, relative to its length."""
+"""Bytes after the sound that are ignored, relative to its length."""
 
 MP3_CODING = b"\x55\0"
-"""How WAV calls mp3."""
+"""Format code of mp3 in a WAV file."""
 
 OGG_HEADERS = 1000
-"""Bytes from the beginning of a part of an Ogg file to that of the next, at least."""
+"""Smallest distance of the beginnings of two parts of an Ogg file in bytes."""
 
 OGG_STEP = 1 << 20
-"""Bytes that are searched at once."""
+"""Bytes of an Ogg file that are searched at once."""
 
 
 def repairs(file: io.FileIO, begin: int = 0) -> tuple[dict[int, bytes], bool]:
-    """What to change in a sound file so that it is read to its end.
+    """Find what must change in a sound file so that it is read to its end.
 
     Args:
         file: the file.
-        begin: where its first part begins.
+        begin: position of its first part.
 
     Returns:
-        Other bytes for some places in the file, and whether it should seem to have no end.
+        Bytes that replace others, by position, and whether the file should seem to have no end.
     """
     size = os.fstat(file.fileno()).st_size
     start = _after_tags(file, begin)
@@ -63,9 +63,10 @@ def repairs(file: io.FileIO, begin: int = 0) -> tuple[dict[int, bytes], bool]:
 
 
 def parts(file: io.FileIO) -> list[tuple[int, int]]:
-    """Beginnings and ends of what to decode in a sound file.
+    """Beginnings and ends of the parts of a sound file that are decoded one after the other.
 
-    That is the whole file, except for Ogg files that were put together, and mp3 within WAV.
+    Usually this is the whole file. Concatenated Ogg files have several parts, and mp3 in a WAV file
+    begins after the header.
     """
     size = os.fstat(file.fileno()).st_size
     if _at(file, 0, 4) == b"RIFF":
@@ -78,7 +79,7 @@ def parts(file: io.FileIO) -> list[tuple[int, int]]:
     begins, last, place = [0], 0, 0
     while _at(file, 0, 4) == b"OggS" and len(data := _at(file, place, OGG_STEP)) > 6:
         for page in re.finditer(rb"OggS\0\x02", data):
-            # Closer together, they begin streams that play at once.
+            # Headers that are closer belong to streams that play at the same time.
             if place + page.start() > last + OGG_HEADERS:
                 begins.append(place + page.start())
             last = place + page.start()
@@ -92,7 +93,7 @@ def _at(file: io.FileIO, place: int, count: int) -> bytes:
 
 
 def _after_tags(file: io.FileIO, start: int = 0) -> int:
-    """The place after all ID3v2 tags at a place in a file."""
+    """The position after all ID3v2 tags that begin at `start`."""
     while (head := _at(file, start, 10))[:3] == b"ID3" and len(head) == 10:
         length = 0
         for byte in head[6:]:
@@ -104,19 +105,19 @@ def _after_tags(file: io.FileIO, start: int = 0) -> int:
 def _length_of_sound(
     file: io.FileIO, place: int, size: int, order: Order, width: int = 4
 ) -> dict[int, bytes]:
-    """The length of the chunk that holds the sound, where it cannot be right.
+    """Repair the length of the chunk that holds the sound, if it cannot be right.
 
     Args:
-        file: made of chunks, each with a name of 4 bytes and a length before it.
-        place: of the first chunk.
-        size: of the file.
-        order: of the bytes of a length.
-        width: of a length, in bytes.
+        file: a file of chunks, each with a name of 4 bytes and a length.
+        place: position of the first chunk.
+        size: size of the file.
+        order: byte order of the lengths.
+        width: number of bytes of a length.
     """
     known = 0
     for name, begin, length in _chunks(file, place, order, width):
         if name == b"ds64":
-            known = begin + 8  # there RF64 keeps the length of the data chunk
+            known = begin + 8  # where RF64 stores the length of the data chunk
         if name in SOUND:
             place = begin - width
             if known:
@@ -132,7 +133,7 @@ def _length_of_sound(
 def _chunks(
     file: io.FileIO, place: int, order: Order, width: int
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Name of each chunk, the place where its contents begin, and their length."""
+    """Name of each chunk, and position and length of its contents."""
     while len(head := _at(file, place, 4 + width)) == 4 + width:
         length = int.from_bytes(head[4:], order)
         yield head[:4], place + 4 + width, length
@@ -140,10 +141,10 @@ def _chunks(
 
 
 def _ends(file: io.FileIO, begin: int, length: int, size: int, order: Order, width: int) -> bool:
-    """Whether the sound ends where its length says, and does not go on."""
+    """Whether the sound ends where its length says."""
     if length and size - begin - length <= REST * length:
         return True
-    for place in (begin + length, begin + length + 1):  # some programs fill up to an even length
+    for place in (begin + length, begin + length + 1):  # some programs pad to an even length
         after = _at(file, place, 4096)
         fits = int.from_bytes(after[4 : 4 + width], order) <= size - place
         if re.match(rb"[ -~]{4}", after) and (fits or after.startswith(AFTER)):
@@ -154,9 +155,10 @@ def _ends(file: io.FileIO, begin: int, length: int, size: int, order: Order, wid
 
 
 def _mp3_length(file: io.FileIO, start: int) -> tuple[dict[int, bytes], bool]:
-    """A length is in the first frame, without sound, or nowhere; then decoders make a guess.
+    """Hide the length in an mp3 file.
 
-    In files that were put together it is that of the first, and is hidden.
+    A length may stand in a first frame without sound; otherwise decoders guess it. In concatenated
+    files it is the length of the first one only.
     """
     tag = re.search(rb"Xing|Info", head := _at(file, start, 256))
     if not tag:
@@ -170,5 +172,5 @@ def _mp3_length(file: io.FileIO, start: int) -> tuple[dict[int, bytes], bool]:
 
 
 def _is_mp3(head: bytes) -> bool:
-    """Whether a frame begins here."""
+    """Whether bytes are the beginning of an mp3 frame."""
     return head[:1] == b"\xff" and head[1:2] >= b"\xe0"

@@ -1,4 +1,4 @@
-"""The channels of a recording mixed to one, without losing what cancels in their mean."""
+"""Mixing the channels of a recording to one, without losing sound that cancels in their mean."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ import numpy as np
 
 from distill_prior_gen.audio.decoding import RecordingError, SoundSource
 
-BLOCKS_A_SECOND = 50
-"""Blocks whose levels are measured."""
+BLOCKS_PER_SECOND = 50
+"""Number of blocks per second whose levels are measured."""
 
-TOGETHER = 5
-"""Blocks that offsets and cancellation are measured in, a tenth of a second."""
+GROUP_BLOCKS = 5
+"""Number of blocks, a tenth of a second, in which offsets and cancellation are measured."""
 
-OFFSET = 0.05
+MIN_OFFSET = 0.05
 """Smallest DC offset that is removed, relative to the RMS level of a channel."""
 
-AUDIBLE = 1e-6
-"""Energy, relative to the loudest place, below which it does not matter whether channels cancel."""
+AUDIBLE_ENERGY = 1e-6
+"""Energy, relative to the loudest place, above which cancellation of channels matters."""
 
-CANCELLED = 0.1
-"""Channels cancel where their mix has less than this share of the energy that it would have if
-they had nothing to do with each other."""
+CANCELLED_ENERGY = 0.1
+"""Channels cancel where the energy of their mix is below this fraction of the energy that the mix
+of unrelated channels would have."""
 
 MAX_CANCELLED = 0.1
-"""Share of the audible places where channels may cancel in a mix."""
+"""Fraction of the audible places where channels may cancel in a mix."""
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What is measured in a recording before it is mixed.
+    """Measurements of a recording before it is mixed.
 
     Attributes:
-        frames: how many there are.
-        block: frames of a block.
-        weights: of the channels in the mix, float32 ``[channel]``.
+        frames: number of frames of the recording.
+        block: number of frames of a block.
+        weights: weights of the channels in the mix, float32 ``[channel]``.
         offset: DC offset of the mix.
-        levels: RMS of the mix in each block, without any offset, ``[block]``.
+        levels: RMS of the mix in each block, without its offset, ``[block]``.
     """
 
     frames: int
@@ -54,9 +54,9 @@ def survey(source: SoundSource, frames: int | None = None) -> Survey:
     Raises:
         RecordingError: if it is empty, or has samples that are not finite.
     """
-    block = source.rate // BLOCKS_A_SECOND
+    block = source.rate // BLOCKS_PER_SECOND
     count, means, products = 0, [], []
-    for samples in source.blocks(BLOCKS_A_SECOND * block):
+    for samples in source.blocks(BLOCKS_PER_SECOND * block):
         if not np.isfinite(samples).all():
             raise RecordingError(source.path, "has samples that are not finite; export it again")
         samples = samples[: None if frames is None else frames - count].astype(np.float64)
@@ -75,7 +75,7 @@ def survey(source: SoundSource, frames: int | None = None) -> Survey:
     mean, product = np.concatenate(means), np.concatenate(products)
     offsets = _offsets(mean, product)
     rest = mean - offsets
-    weights = _weights(_together(product + rest[:, :, None] * rest[:, None, :]))
+    weights = _weights(_group_means(product + rest[:, :, None] * rest[:, None, :]))
     energies = np.einsum("i,bij,j->b", weights, product, weights)
     return Survey(
         frames=count,
@@ -87,44 +87,48 @@ def survey(source: SoundSource, frames: int | None = None) -> Survey:
 
 
 def mix(source: SoundSource, measured: Survey) -> Iterator[np.ndarray]:
-    """The mix of a recording, float32 ``[frame]``, a second at a time."""
+    """Mix a recording to mono. Yields one second at a time, float32 ``[frame]``."""
     left = measured.frames
-    for samples in source.blocks(BLOCKS_A_SECOND * measured.block):
+    for samples in source.blocks(BLOCKS_PER_SECOND * measured.block):
         yield samples[:left] @ measured.weights - measured.offset
         left -= len(samples)
         if left <= 0:
             return
 
 
-def _together(values: np.ndarray) -> np.ndarray:
-    """Means of `TOGETHER` blocks each, or the blocks themselves if they are fewer."""
-    groups = len(values) // TOGETHER
+def _group_means(values: np.ndarray) -> np.ndarray:
+    """Means of `GROUP_BLOCKS` blocks each, or the blocks themselves if there are fewer."""
+    groups = len(values) // GROUP_BLOCKS
     if not groups:
         return values
-    return values[: groups * TOGETHER].reshape(groups, TOGETHER, *values.shape[1:]).mean(axis=1)
+    return (
+        values[: groups * GROUP_BLOCKS]
+        .reshape(groups, GROUP_BLOCKS, *values.shape[1:])
+        .mean(axis=1)
+    )
 
 
 def _offsets(means: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """DC offsets of the channels ``[channel]``: what their samples lie around nearly everywhere.
+    """DC offsets of the channels ``[channel]``: the medians of their means.
 
-    In less than a tenth of a second an offset cannot be told from a low note.
+    In less than a tenth of a second, an offset cannot be distinguished from a low note.
     """
-    if len(means) < TOGETHER:
+    if len(means) < GROUP_BLOCKS:
         return np.zeros(means.shape[1])
-    offsets = np.median(_together(means), axis=0)
+    offsets = np.median(_group_means(means), axis=0)
     energies = products.diagonal(axis1=1, axis2=2) + (means - offsets) ** 2
-    return np.where(np.abs(offsets) > OFFSET * np.sqrt(energies.mean(axis=0)), offsets, 0.0)
+    return np.where(np.abs(offsets) > MIN_OFFSET * np.sqrt(energies.mean(axis=0)), offsets, 0.0)
 
 
 def _weights(products: np.ndarray) -> np.ndarray:
     """Weights ``[channel]`` with which the channels do not cancel.
 
-    That is the mean of the channels, if it can be. Otherwise channels that oppose the others are
-    turned over, as those of a miswired cable; if channels still cancel somewhere, the loudest
-    channel is taken, which keeps what is in the middle and what is at the sides.
+    The first choice is the mean of the channels. If channels cancel in it, those that oppose the
+    others are inverted, as after a miswired cable. If channels still cancel somewhere, the loudest
+    channel is used alone.
 
     Args:
-        products: means of the products of any two channels, ``[place, channel, channel]``.
+        products: mean products of all pairs of channels, ``[place, channel, channel]``.
     """
     channels = products.shape[1]
     energies = products.diagonal(axis1=1, axis2=2).mean(axis=1)
@@ -133,10 +137,10 @@ def _weights(products: np.ndarray) -> np.ndarray:
     for channel in range(1, channels):
         if signs[:channel] @ total[:channel, channel] < 0:
             signs[channel] = -1
-    audible = energies >= AUDIBLE * energies.max()
+    audible = energies >= AUDIBLE_ENERGY * energies.max()
     for weights in (np.ones(channels) / channels, signs / channels):
         mixed = np.einsum("i,bij,j->b", weights, products, weights)
-        cancelled = mixed < CANCELLED * energies / channels
+        cancelled = mixed < CANCELLED_ENERGY * energies / channels
         if cancelled[audible].mean() <= MAX_CANCELLED:
             return weights
     return np.eye(channels)[total.diagonal().argmax()]

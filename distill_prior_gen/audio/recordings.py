@@ -1,4 +1,4 @@
-"""Recordings as the networks hear them: mono, at one sample rate."""
+"""Finding recordings, and reading them in mono at one sample rate."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ AUDIO_SUFFIXES = (
     *("8svx", "16svx", "ircam", "sf", "mat", "nist", "sph", "paf", "fap", "pvf", "sds", "voc"),
     *("vox", "wve", "xi"),
 )
-"""Suffixes of files that are read."""
+"""Suffixes of sound files that can be read."""
 
 OTHER_SUFFIXES = (
     *("als", "asd", "cfg", "cpr", "cue", "db", "distill", "flp", "ini", "lnk", "log", "logicx"),
     *("m3u", "m3u8", "md", "md5", "mid", "midi", "nfo", "npr", "pk", "pkf", "ptx", "rpp"),
     *("reapeaks", "sfk", "sfv", "sfz", "url", "yaml", "yml"),
 )
-"""Suffixes of files that lie beside recordings and are no sound."""
+"""Suffixes of other files that often lie next to recordings."""
 
 KINDS = mimetypes.MimeTypes()
-"""What else suffixes stand for, without what the system adds."""
+"""Kinds of files by suffix, as Python knows them without the system's own tables."""
 
 SILENT = 1e-4
-"""A recording whose largest sample is below this is silent."""
+"""Largest sample below which a recording is silent."""
 
 QUIET = 0.01
-"""What is quieter than the loudest place of a recording by this factor counts as silence."""
+"""Level, relative to the loudest place of a recording, below which the end counts as silence."""
 
 
 def find_recordings(folder: str | os.PathLike[str]) -> tuple[list[Path], dict[str, str]]:
-    """Sound files in a folder and the folders within it, told by their suffixes.
+    """Find sound files, by suffix, in a folder and the folders within it.
 
-    Links are followed, but no folder is entered twice. Hidden files and folders are passed over,
-    and so are files that are plainly something else, such as texts and pictures.
+    Links are followed, but no folder is entered twice. Hidden files and folders are skipped, and so
+    are files that are obviously something else, such as texts and pictures.
 
     Returns:
         The sound files, in the order of their paths relative to `folder`, and the reasons why
@@ -92,7 +92,7 @@ def find_recordings(folder: str | os.PathLike[str]) -> tuple[list[Path], dict[st
 
 
 def _no_sound_file(suffix: str) -> str | None:
-    """Why a file with another suffix is left out, None if that goes without saying."""
+    """The reason why a file with another suffix is left out, or None if it is obvious."""
     if not suffix:
         return "has no suffix that tells its format, such as .wav"
     kind = KINDS.guess_type("name" + suffix)[0] or "audio/unknown"
@@ -109,16 +109,19 @@ def _no_access(error: OSError) -> str:
 def read_mono(
     path: str | os.PathLike[str], sample_rate: int, seconds: float | None = None
 ) -> Tensor:
-    """Samples of a recording, float32 ``[samples]``, mixed to mono and resampled.
+    """Read a recording, mix it to mono, and resample it.
 
-    The mix is the mean of the channels. Where they cancel in more than a tenth of the recording,
-    channels are turned over that oppose the others, or, if that does not help, the loudest
-    channel is taken. A DC offset is removed.
+    The mix is the mean of the channels. If they cancel in more than a tenth of the recording,
+    channels that oppose the others are inverted. If this does not help, the loudest channel is used
+    alone. A DC offset is removed.
 
     Args:
-        path: of the file.
-        sample_rate: in Hz, of the samples returned.
-        seconds: how much of its beginning to read; None reads it all.
+        path: the file.
+        sample_rate: sample rate of the result in Hz.
+        seconds: length of the beginning that is read; None reads the whole recording.
+
+    Returns:
+        float32 ``[samples]``.
 
     Raises:
         RecordingError: if it cannot be read, is empty, or has samples that are not finite.
@@ -129,12 +132,12 @@ def read_mono(
 
 
 def read_last_sound(source: SoundSource, sample_rate: int, count: int) -> tuple[Tensor, float]:
-    """The end of a recording, without the silence after it.
+    """Read the end of a recording, without the silence after it.
 
     Args:
         source: the recording.
-        sample_rate: in Hz, of the samples returned.
-        count: how many samples to return at most.
+        sample_rate: sample rate of the result in Hz.
+        count: largest number of samples to return.
 
     Returns:
         float32 ``[samples]``, mono as in `read_mono`, and the largest sample of the whole
@@ -145,7 +148,7 @@ def read_last_sound(source: SoundSource, sample_rate: int, count: int) -> tuple[
             finite.
     """
     measured = survey(source)
-    # A block at the end may be too short to be judged.
+    # The last block may be too short to measure its level.
     loud = np.flatnonzero(measured.levels >= QUIET * measured.levels.max())
     end = measured.frames
     if loud[-1] < len(measured.levels) - 2:
@@ -160,9 +163,9 @@ def read_last_sound(source: SoundSource, sample_rate: int, count: int) -> tuple[
 def _read(
     source: SoundSource, measured: Survey, sample_rate: int, start: int, end: int
 ) -> tuple[Tensor, float]:
-    """The mix of some frames of a recording at another rate, and the peak of the whole mix.
+    """Some frames of the mix of a recording at another rate, and the peak of the whole mix.
 
-    Resampling begins at a whole second, so that the samples are those of the whole recording.
+    Resampling begins at a whole second, so that the samples equal those of the whole recording.
     """
     rate = source.rate
     begin = max(0, start // rate - 1) * rate
@@ -190,7 +193,7 @@ def _read(
 
 
 def resample(samples: Tensor, rate: int, new_rate: int) -> Tensor:
-    """Samples ``[samples]`` at another rate."""
+    """Resample ``[samples]`` from a rate to another, in Hz."""
     if rate == new_rate or not len(samples):
         return samples
     return torch.from_numpy(soxr.resample(samples.numpy(), rate, new_rate))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 import sys
 import zipfile
 from collections import Counter
@@ -30,6 +29,7 @@ from distill_prior_gen.checkpoint.values import (
     View,
     read_values,
 )
+from distill_prior_gen.regular_files import open_regular
 
 FORMAT = "distill_model"
 
@@ -74,7 +74,7 @@ def read_file(path: str | os.PathLike[str], weights: bool = True) -> ModelFile:
             anything other than tensors and plain values.
     """
     path = Path(path)
-    with refusing(path), _open_regular(path) as opened:
+    with refusing(path), io.BufferedReader(open_regular(path)) as opened:
         file: BinaryIO = opened
         size, sha256 = os.fstat(opened.fileno()).st_size, ""
         if size > MAX_BYTES:
@@ -89,17 +89,6 @@ def read_file(path: str | os.PathLike[str], weights: bool = True) -> ModelFile:
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise ModelFileError(f"{path} is not a .distill model file")
     return ModelFile(path, size, contents, sha256)
-
-
-def _open_regular(path: Path) -> BinaryIO:
-    """Open a file without waiting, as a pipe would make one wait, and without touching devices."""
-    if stat.S_ISREG(path.stat().st_mode):
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        file = os.fdopen(os.open(path, flags), "rb")
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return file
-        file.close()
-    raise ModelFileError(f"{path} is not a file; give the path of a .distill model")
 
 
 class _Blocks:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from distill_prior_gen.messages import in_words
+from distill_prior_gen.regular_files import NotRegularFileError
 
 
 class ModelFileError(ValueError):
@@ -24,6 +25,9 @@ def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except (ModelFileError, FileNotFoundError):
         raise
+    except NotRegularFileError as error:
+        text = f"{path} is not a file; give the path of a .distill model"
+        raise ModelFileError(text) from error
     except OSError as error:
         reason = in_words(error)
         raise ModelFileError(reason if error.filename else f"{path}: {reason}") from error

@@ -73,7 +73,7 @@ def _open_standard_streams() -> None:
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP act as Ctrl-C while a command runs; one that is ignored stays so."""
+    """Let SIGTERM and SIGHUP act like Ctrl-C while a command runs, unless they are ignored."""
     handled = {}
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import shutil
@@ -26,6 +25,7 @@ from distill_prior_gen.export.sidecar import (
 from distill_prior_gen.export.tags import id3
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
+from distill_prior_gen.regular_files import file_sha256
 from distill_prior_gen.sampling.prompt import Prompt
 from distill_prior_gen.version import __version__
 
@@ -41,7 +41,8 @@ LOSSY = {
 }
 
 BLOCK_SIZE = 65_536
-"""Frames written at once; libsndfile's Vorbis encoder overflows its stack on much longer blocks."""
+"""Frames that are written at once. libsndfile's Vorbis encoder overflows its stack on much longer
+blocks."""
 
 
 def write_take(
@@ -168,7 +169,7 @@ def check_free(path: Path, overwrite: bool) -> None:
 def _keep_prompt(path: Path, prompt: Prompt) -> FileReference:
     """Copy the prompt of the take in `path` to the folder of prompts next to it."""
     kept = prompt_path(path, prompt.path, prompt.sha256)
-    if not (kept.is_file() and _sha256(kept) == prompt.sha256):
+    if not (kept.is_file() and file_sha256(kept) == prompt.sha256):
         if os.path.lexists(kept.parent) and not kept.parent.is_dir():
             raise NotADirectoryError(
                 f"{kept.parent} is a file; prompts are copied to a folder of that name"
@@ -176,14 +177,9 @@ def _keep_prompt(path: Path, prompt: Prompt) -> FileReference:
         kept.parent.mkdir(exist_ok=True)
         with atomic_write(kept, overwrite=True) as partial:
             shutil.copyfile(prompt.path, partial)
-            if _sha256(partial) != prompt.sha256:
+            if file_sha256(partial) != prompt.sha256:
                 raise OSError(f"{prompt.path} changed meanwhile; make the take again")
     return FileReference(prompt.path.name, relative_path(path.parent, kept), prompt.sha256)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encode(audio: np.ndarray, sidecar: Sidecar) -> bytes:
@@ -222,7 +218,7 @@ def _resampled(result: GenerationResult, sample_rate: int) -> tuple[np.ndarray, 
         return audio, 1.0
     count = round(len(audio) * sample_rate / rate)
     if result.config.loop:
-        # The Fourier series of the loop: its end leads into its beginning at any rate.
+        # The Fourier series of a loop is a loop at any sample rate.
         spectrum = np.fft.rfft(audio.astype(np.float64))
         resampled = np.fft.irfft(spectrum, count) * (count / len(audio))
     else:

@@ -17,9 +17,9 @@ FRAMES = {
 
 
 def id3(tags: dict[str, str]) -> bytes:
-    """Tags in ID3v2.3 with UTF-16, which stand at the beginning of an MP3 file.
+    """Tags in the format ID3v2.3 with UTF-16, for the beginning of an MP3 file.
 
-    libsndfile writes ID3 as Latin-1 alone. Source: https://id3.org/id3v2.3.0
+    libsndfile writes ID3 tags in Latin-1 only. Source: https://id3.org/id3v2.3.0
     """
     frames = b""
     for name, value in tags.items():

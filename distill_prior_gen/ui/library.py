@@ -6,7 +6,6 @@ their names. Descriptions are cached until a file changes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import threading
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from distill_prior_gen.checkpoint.description import describe_model
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.messages import in_words, printable
+from distill_prior_gen.regular_files import file_sha256
 from distill_prior_gen.ui.file_cache import FileCache, FileState
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def load_cached_model(path: Path, device: str) -> PriorModel:
     with _loading:
         state = FileState.of(path)
         model, settled = _models.get(path, device, state)
-        if model is None or not (settled or model.sha256 == _sha256(path)):
+        if model is None or not (settled or model.sha256 == file_sha256(path)):
             _models.drop(path, device)  # frees its memory before the new one is loaded
             model = load_model(path, device)
         _models.put(path, device, state, model)
@@ -210,8 +210,3 @@ def _describe(path: Path, identifier: str) -> ModelEntry:
     ]
     label = ", ".join(part for part in parts if part)
     return ModelEntry(path, label, None, description["codebook"]["size"])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
