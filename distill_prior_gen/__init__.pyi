@@ -17,3 +17,5 @@ from .training.settings import PriorSettings as PriorSettings
 from .training.settings import VQVAESettings as VQVAESettings
 from .training.vqvae import train_vqvae as train_vqvae
 from .version import __version__ as __version__
+
+__all__: list[str]

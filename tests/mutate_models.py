@@ -140,8 +140,8 @@ def _nested(depth: int, pair: bool = False) -> Any:
     return value
 
 
-def _itself(_: Any) -> list:
-    value: list = [1]
+def _itself(_: Any) -> list[Any]:
+    value: list[Any] = [1]
     value.append(value)
     return value
 
@@ -151,7 +151,7 @@ class _Marked(torch.Tensor):
 
 
 def _attribute(tensor: Any) -> torch.Tensor:
-    marked = torch.zeros(2)
+    marked: Any = torch.zeros(2)
     marked.mark = "attribute"
     return marked
 

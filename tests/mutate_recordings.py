@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import soundfile
 
-from distill_prior_gen.audio.decoding import open_recording
-from distill_prior_gen.audio.recordings import RecordingError, read_last_sound, read_mono
+from distill_prior_gen.audio.decoding import RecordingError, open_recording
+from distill_prior_gen.audio.recordings import read_last_sound, read_mono
 
 RATE = 8000
 SLOW = 10.0

@@ -10,6 +10,7 @@ import sys
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,7 @@ def python(program: str, *folders: Path, **environment: str) -> subprocess.Compl
     return result
 
 
-def tab_labels(config: dict) -> list[str]:
+def tab_labels(config: dict[str, Any]) -> list[str]:
     """The labels of the outermost row of tabs, in order."""
     blocks = {block["id"]: block for block in config["components"]}
 
@@ -180,7 +181,7 @@ def tab_labels(config: dict) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def seen(stand_in: Path) -> dict:
+def seen(stand_in: Path) -> Any:
     return json.loads(python(PRELUDE + SCENARIOS, stand_in).stdout.splitlines()[-1])
 
 

@@ -1,5 +1,6 @@
 import random
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,11 @@ def test_a_take_that_would_clip_is_scaled_as_a_whole(tmp_path):
 
 def test_global_random_generators_are_left_alone(model):
     def state():
-        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+        return (
+            torch.get_rng_state().tolist(),
+            np.random.get_state(legacy=False)["state"]["key"].tolist(),
+            random.getstate(),
+        )
 
     before = state()
     for join in JOINS:
@@ -120,12 +125,12 @@ def test_an_unknown_vocoder_lists_those_there_are(model):
 @pytest.mark.parametrize("field", GENERATION_LIMITS)
 def test_numbers_outside_their_range_are_named(field):
     low, high = GENERATION_LIMITS[field]
-    more = {"prompt": "sound.wav"} if field == "vary" else {}
+    more: dict[str, Any] = {"prompt": "sound.wav"} if field == "vary" else {}
     for value in (low - 1, high + 1, "1", True, float("nan")):
         with pytest.raises(ValueError, match=rf"^{field} must be .*"):
-            GenerationConfig(**{field: value}, **more)
+            GenerationConfig(**more | {field: value})
     for value in (low, high):
-        GenerationConfig(**{field: value}, **more)
+        GenerationConfig(**more | {field: value})
 
 
 def test_locked_defaults_and_ranges():
@@ -166,7 +171,8 @@ def test_a_take_of_a_model_of_the_distill_app(tabla):
 
 def test_a_count_may_be_a_whole_number_of_numpy(model):
     config = GenerationConfig(duration=1, seed=0, quality="fast")
-    assert len(list(generate_takes(model, config, np.int64(2)))) == 2
+    count: Any = np.int64(2)
+    assert len(list(generate_takes(model, config, count))) == 2
 
 
 @pytest.mark.parametrize("count", [0, -1, True, 1.5, "2"])

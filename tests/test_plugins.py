@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pluggy
 import pytest
@@ -23,7 +24,7 @@ HOOKS = [name for name in vars(hookspecs) if name.startswith("distill_register_"
 
 def install(folder: Path, name: str, source: str, pyproject: str | None = None) -> None:
     """Make a distribution with the plugin `name` in a folder that is put on the path."""
-    project = (
+    project: dict[str, Any] = (
         tomllib.loads(pyproject)["project"]
         if pyproject
         else {"name": f"dist-{name}", "version": "0.5", "entry-points": {"distill": {name: name}}}
@@ -358,7 +359,7 @@ def test_what_a_plugin_gives_is_checked(half, model, settings, message):
 @pytest.mark.parametrize(("field", "known"), [("sampler", "continue, indep"), ("vocoder", "mel-g")])
 def test_an_unknown_name_lists_those_there_are(model, field, known):
     with pytest.raises(ValueError, match=f"{field} must be one of .*{known}.*'theremin'"):
-        generate(model, GenerationConfig(**{field: "theremin"}))
+        generate(model, GenerationConfig(**dict[str, Any]({field: "theremin"})))
 
 
 def test_a_plugin_aware_core_gets_commands_and_tab_by_itself():
@@ -385,6 +386,7 @@ def test_tabs_stand_where_they_were_registered_to(tmp_path):
 
     with registered(First()):
         app = create_app(hookspecs.TabContext((tmp_path,), tmp_path))
+    row: Any
     (row,) = [block for block in app.blocks.values() if block.get_block_name() == "tabs"]
     assert [tab.label for tab in row.children] == ["First", "Prior"]
 
@@ -421,7 +423,7 @@ def exits():
 @pytest.mark.parametrize("kind", ["sampler", "vocoder"])
 def test_a_sampler_or_vocoder_that_exits_fails_the_take_only(exits, model, kind):
     with pytest.raises(RuntimeError, match=rf"{kind} exits called sys.exit\(4\)"):
-        generate(model, GenerationConfig(duration=1, **{kind: "exits"}))
+        generate(model, GenerationConfig(**dict[str, Any]({"duration": 1, kind: "exits"})))
 
 
 def test_a_tab_that_exits_leaves_the_others_in_the_stand_alone_app(exits, tmp_path, caplog):

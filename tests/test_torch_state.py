@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from distill_prior_gen import GenerationConfig, generate, generate_takes, invert_mel, load_model
 from distill_prior_gen.demo import demo_model
 
-FAST = {"quality": "fast", "seed": 1}
+FAST: dict[str, Any] = {"quality": "fast", "seed": 1}
 CONFIGS = {
     "long": GenerationConfig(duration=5, **FAST),
     "loop": GenerationConfig(duration=1.5, loop=True, **FAST),

@@ -180,7 +180,11 @@ def test_the_same_seed_gives_the_same_samples_and_global_generators_are_left_alo
     mel = log_mel(sound(0.5), DEFAULT)
 
     def state():
-        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+        return (
+            torch.get_rng_state().tolist(),
+            np.random.get_state(legacy=False)["state"]["key"].tolist(),
+            random.getstate(),
+        )
 
     before = state()
     for vocoder in ("mel-griffin-lim", "torchaudio"):

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from distill_prior_gen.audio.decoding import open_recording
+from distill_prior_gen.audio.decoding import RecordingError, open_recording
 from distill_prior_gen.audio.recordings import (
     AUDIO_SUFFIXES,
-    RecordingError,
     find_recordings,
     read_last_sound,
     read_mono,
@@ -210,8 +209,8 @@ def test_what_is_no_recording_is_left_out_by_name_or_passed_over(tmp_path):
     (tmp_path / "a link").symlink_to("b")
     found, left_out = find_recordings(tmp_path)
     assert [os.fsencode(path.relative_to(tmp_path)) for path in found] == heard
-    for path in found:
-        assert len(read_mono(path, RATE)) == 800
+    for recording in found:
+        assert len(read_mono(recording, RATE)) == 800
     assert set(left_out) == {*map(os.fsdecode, named), "pipe.wav", "zero.wav", "gone.wav"}
     assert left_out["b/song.m4a"] == (
         "is in no format that can be read (.m4a); export it as WAV or FLAC"

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import zipfile
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,7 @@ def with_pickle(path, pickle):
 def refusal(path):
     """The reason, which is the same wherever the file is read."""
     reasons = set()
+    read: Any
     for read in (read_checkpoint, describe_model, load_model):
         try:
             reasons.add(read(path)["reason"])
@@ -86,7 +88,8 @@ def test_values_nested_in_themselves_are_refused(tmp_path, nested):
 
 def test_a_list_that_holds_itself_is_refused(altered):
     def nest(contents):
-        contents["metadata"]["tags"] = tags = []
+        tags: list[Any] = []
+        contents["metadata"]["tags"] = tags
         tags.append(tags)
 
     assert "too deeply" in refusal(altered(nest))

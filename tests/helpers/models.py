@@ -46,7 +46,7 @@ def write_model(
             layer._codebook.cluster_size.uniform_(0, 50)
         # Louder and more varied than a fresh decoder, whose output is nearly flat.
         with torch.no_grad():
-            vqvae.decoder.deconvs[-2].weight.mul_(8)
+            vqvae.decoder.deconvs[-2].get_parameter("weight").mul_(8)
         frames = spectrogram.frames(int(chunk_duration * spectrogram.sample_rate))
         height, width = grid_shape(spectrogram.n_mels, frames)
         seq_len = height * width * num_quantizers

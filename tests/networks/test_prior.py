@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,7 @@ from distill_prior_gen import load_model
 from distill_prior_gen.networks.cached_prior import CachedPrior
 from tests.helpers.models import write_model
 
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "small": {},
     "four levels": {"num_quantizers": 4, "codebook_size": 32},
     "deep": {"num_layers": 4, "hidden_size": 48, "num_heads": 3},

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from distill_prior_gen import filter_logits
 from tests.helpers.filters import kept_codes
 
 
-def kept_by_filter(logits: torch.Tensor, *settings: float) -> set[int]:
+def kept_by_filter(logits: torch.Tensor, *settings: Any) -> set[int]:
     return set(filter_logits(logits, *settings).isfinite().nonzero().flatten().tolist())
 
 

@@ -249,7 +249,7 @@ def test_the_last_chunk_of_a_loop_is_held_to_the_first(model):
         chunks = take.codes.unflatten(1, model.grid)
         assert chunks[-1][:, 2].equal(chunks[0][:, 2])
         # On the map stands what the last chunk drew, and all of it in a circle.
-        codes = take.layout.code_map(chunks)
+        ((_, codes),) = take.layout.maps(chunks)
         assert codes.shape[1] == round(duration * 8000 / COLUMN)
         assert codes[:, :2].equal(chunks[-1][:, :2])
         assert codes[:, 2].equal(chunks[0][:, 2])
@@ -266,7 +266,7 @@ def test_the_last_chunk_of_a_loop_is_held_to_the_first(model):
 def test_a_loop_keeps_the_beginning_of_its_prompt(model, record):
     take = generate(model, GenerationConfig(prompt=record(sweep(2)), loop=True, duration=2, seed=1))
     end = sweep(2)[-WINDOW:]
-    codes = take.layout.code_map(take.codes.unflatten(1, model.grid))
+    ((_, codes),) = take.layout.maps(take.codes.unflatten(1, model.grid))
     assert codes[:, :3].equal(encoded(model, end / np.abs(end).max(), 48))
 
 

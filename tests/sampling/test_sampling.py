@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from distill_prior_gen import GenerationConfig, filter_logits, load_model, sample_codes
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.sampling import autoregressive
-from distill_prior_gen.sampling.autoregressive import RobustDraw
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
+from distill_prior_gen.sampling.robust_draw import RobustDraw
 from tests.helpers.filters import kept_codes
 from tests.helpers.models import TINY, write_model
 
@@ -113,7 +113,7 @@ def test_a_draw_does_not_depend_on_how_logits_were_rounded(model, top_p):
     rounded = [logits + rounding, logits - rounding]
     draw = RobustDraw(model.prior, GenerationConfig(top_p=top_p))
     ones = torch.ones(64, dtype=torch.float64)
-    one, other = (draw(variant, border[:, 0], before, ones) for variant in rounded)
+    one, other = (draw(variant, border[:, 0], list(before), ones) for variant in rounded)
     assert one.equal(other)
 
     # A plain draw would have told the two apart.

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,7 +177,7 @@ def drawn_plainly(model, chunk, top_k, top_p):
             continue
         level = step % prior.num_quantizers
         if step == 0:
-            logits, kept = model.first_token_weights.log().double().numpy(), range(16)
+            logits, kept = model.first_token_weights.log().double().numpy(), set(range(16))
         else:
             logits = prior(tokens[None, :step])[0, -1].numpy() / chunk.temperature[level]
             kept = kept_codes(logits, 1.0, top_k[level], top_p[level])
@@ -266,14 +267,14 @@ def test_each_level_has_its_own_settings(model):
 
 def test_another_number_of_values_than_levels_is_named(model):
     for field in ("temperature", "temperature_end", "top_k", "top_p"):
-        config = GenerationConfig(**{field: [1, 1, 1]})
+        config = GenerationConfig(**dict[str, Any]({field: [1, 1, 1]}))
         with pytest.raises(ValueError, match=f"{field} has 3 values, but the model has 2 levels"):
             generate(model, config)
 
 
 @pytest.mark.parametrize("continues", [False, True])
 def test_the_temperature_moves_evenly_over_the_take(model, continues):
-    seen = {}
+    seen: dict[int, Any] = {}
 
     class Thermometer:
         @hookimpl

@@ -117,7 +117,7 @@ def test_about_a_fifth_and_never_more_than_a_third_is_held_out(lengths, data):
     training, held_out = hold_out([[Copy(recording)] for recording in recordings])
     share = sum(len(r.samples) for r in held_out) / sum(lengths)
     assert 0.1 < share < 1 / 3
-    kept = Counter()
+    kept: Counter[str] = Counter()
     for recording in (*training, *held_out):
         kept[recording.name] += len(recording.samples)
     assert kept == {r.name: len(r.samples) for r in recordings}

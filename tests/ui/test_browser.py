@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import httpx
 import numpy as np
@@ -52,7 +53,7 @@ def serve(command, folder):
 def folder(tmp_path_factory, model_path):
     folder = tmp_path_factory.mktemp("browser")
     (folder / "models").mkdir()
-    slow = {"name": "slow", "hidden_size": 256, "num_layers": 8}
+    slow: dict[str, Any] = {"name": "slow", "hidden_size": 256, "num_layers": 8}
     os.utime(write_model(folder / "models" / "slow.distill", **slow), (1, 1))
     write_model(folder / "models" / "no_prior.distill", name="mute", with_prior=False)
     (folder / "models" / "broken.distill").write_text("not a model")

@@ -10,6 +10,7 @@ import sys
 import wave
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import httpx
@@ -646,7 +647,7 @@ def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
     figure = plot_take(result, model.spectrogram, model.grid)
     picture = to_pixels(figure)
     panel = figure.axes[1]
-    scale = panel.images[0].norm
+    scale: Any = panel.images[0].norm
     height, width = model.grid
     maps = result.codes[:, :, 0].unflatten(1, model.grid)
     assert len(maps) >= 3
