@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from distill_prior_gen.config import (
 
 
 class FloatPerLevel(click.FloatRange):
-    """A number, or one for each level of the quantizer: ``1.0,0.8,0.6``."""
+    """A number, or one for each level of the codes: ``1.0,0.8,0.6``."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return _each(super().convert, value, param, ctx)
 
 
 class IntPerLevel(click.IntRange):
-    """A whole number, or one for each level of the quantizer: ``5,10,0``."""
+    """A whole number, or one for each level of the codes: ``5,10,0``."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         return _each(super().convert, value, param, ctx)
@@ -60,68 +60,72 @@ TAKE: dict[str, dict[str, Any]] = {
     "--temperature -t": {
         "type": FloatPerLevel(*GENERATION_LIMITS["temperature"]),
         "metavar": NUMBER_A_LEVEL,
-        "help": "Below 1 more typical, above 1 more surprising; one value, or one a level: "
-        "structure, timbre, detail.",
+        "help": "Below 1 codes are more typical, above 1 more surprising. One value, or one for "
+        "each level: structure, timbre, detail.",
     },
     "--evolve": {
         "type": Evolution(),
         "metavar": "START:END",
-        "help": "Let the temperature move from START to END over the take.",
+        "help": "Move the temperature from START to END over the take.",
     },
     "--top-p": {
         "type": FloatPerLevel(*GENERATION_LIMITS["top_p"]),
         "metavar": NUMBER_A_LEVEL,
-        "help": "Draw from the likeliest codes that make up this share of probability; 0 is off.",
+        "help": "Draw from the most likely codes whose probabilities add up to this fraction; "
+        "0 is off.",
     },
     "--top-k": {
         "type": IntPerLevel(*GENERATION_LIMITS["top_k"]),
         "metavar": NUMBER_A_LEVEL,
-        "help": "Draw from this many of the likeliest codes; 0 is off.",
+        "help": "Draw from this number of the most likely codes; 0 is off.",
     },
     "--min-p": {
         "type": click.FloatRange(*GENERATION_LIMITS["min_p"]),
-        "help": "Keep codes that have at least this share of the probability of the likeliest; "
-        "0 is off.",
+        "help": "Keep codes whose probability is at least this fraction of the largest; 0 is off.",
     },
     "--duration -d": {
         "type": click.FloatRange(min=GENERATION_LIMITS["duration"][0]),
         "help": f"Length in seconds, up to {GENERATION_LIMITS['duration'][1]:g}.",
     },
     "--allow-long": {"is_flag": True, "help": "Lift the maximum of --duration."},
-    "--loop": {"is_flag": True, "help": "Let the end lead into the beginning."},
+    "--loop": {"is_flag": True, "help": "Make the end lead into the beginning."},
     "--prompt": {
         "metavar": "FILE",
-        "help": "Start from this recording: from its last second, if it is longer.",
+        "help": "Start from this recording; of a long one, the last second with sound is used.",
     },
     "--prompt-crossfade": {
         "is_flag": True,
-        "help": "Begin with the recording itself, not with what the model makes of it.",
+        "help": "Begin with the recording itself instead of the model's reconstruction.",
     },
     "--vary": {
         "type": click.FloatRange(*GENERATION_LIMITS["vary"]),
-        "help": "Instead of continuing the prompt, draw this share of its codes anew; 0 is what "
-        "the model makes of it.",
+        "help": "Instead of continuing the prompt, draw this fraction of its codes again; 0 is the "
+        "model's reconstruction.",
     },
     "--sampler": {
         "metavar": "NAME",
-        "help": "How codes are drawn: 'continue' holds each second to the one before, "
-        "'independent' does not; 'distill-prior plugins' lists samplers and vocoders.",
+        "help": "Method to draw codes: with 'continue' each second follows from the one before, "
+        "with 'independent' it does not. 'distill-prior plugins' lists samplers and vocoders.",
     },
     "--context-columns": {
         "type": click.IntRange(*GENERATION_LIMITS["context_columns"]),
-        "help": "With 'continue': columns of codes that a chunk takes over.",
+        "help": "With 'continue': number of columns of codes that a chunk shares with the one "
+        "before.",
     },
     "--overlap": {
         "type": click.FloatRange(*GENERATION_LIMITS["overlap"]),
-        "help": "Crossfade between chunks that do not continue each other, in milliseconds.",
+        "help": "Crossfade between independent chunks, in milliseconds.",
     },
     "--join": {
         "type": click.Choice(JOINS),
-        "help": "Join such chunks as spectra, with one phase throughout, or crossfade their "
+        "help": "Join independent chunks as spectra, with one phase throughout, or crossfade their "
         "waveforms.",
     },
-    "--vocoder": {"metavar": "NAME", "help": "How spectra become sound."},
-    "--quality": {"type": click.Choice(QUALITIES), "help": "How long the vocoder works."},
+    "--vocoder": {"metavar": "NAME", "help": "Method to turn spectra into sound."},
+    "--quality": {
+        "type": click.Choice(QUALITIES),
+        "help": "Quality of the vocoder; a better one takes longer.",
+    },
     "--seed -s": {
         "type": click.IntRange(*GENERATION_LIMITS["seed"]),
         "help": "The same seed gives the same take.",
@@ -179,7 +183,7 @@ temperature = click.option(
     type=click.FloatRange(*GENERATION_LIMITS["temperature"]),
     default=GenerationConfig.temperature,
     show_default=True,
-    help="Below 1 more typical, above 1 more surprising.",
+    help="Below 1 codes are more typical, above 1 more surprising.",
 )
 
 output = click.option(
@@ -211,7 +215,7 @@ bit_depth = click.option(
     "--bit-depth",
     type=int,
     metavar="16|24|32",
-    help="Bits a sample for wav and flac; 32 is float, for wav.  [default: 24]",
+    help="Bits per sample for wav and flac; 32 is float, for wav.  [default: 24]",
 )
 
 force = click.option("--force", is_flag=True, help="Overwrite existing files.")

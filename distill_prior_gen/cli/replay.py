@@ -29,7 +29,7 @@ from distill_prior_gen.export.sidecar import FileReference, read_sidecar
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Model to take.  [default: the file that the take was made with]",
+    help="Model to use.  [default: the file that the take was made with]",
 )
 @options.take(show_default=False)
 @options.format_
@@ -56,8 +56,8 @@ def replay(
 ) -> None:
     """Make a take again from its sidecar, TAKE.wav.json.
 
-    On the same machine it is the same, bit for bit. Options take the place of what the file
-    says: '--duration 30' goes on with the same music, '--seed' makes another like it.
+    On the same machine it is the same, bit for bit. Options replace the settings in the file:
+    '--duration 30' continues the same music, '--seed' makes a similar take.
     """
     changes = options.explicit_settings(settings)
     take = read_sidecar(sidecar)

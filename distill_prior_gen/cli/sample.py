@@ -56,8 +56,8 @@ def sample(
 ) -> None:
     """Make takes from MODEL, a .distill file with a prior, or from the demo model.
 
-    Prints the paths of the takes. Beside each, NAME.wav.json says how to make it
-    again: 'distill-prior replay NAME.wav.json'. Without --seed, a new one is drawn.
+    Prints the paths of the takes. Next to each, NAME.wav.json describes how to make it
+    again with 'distill-prior replay NAME.wav.json'. Without --seed, a new seed is chosen.
     """
     try:
         config = create_config(options.explicit_settings(settings))
