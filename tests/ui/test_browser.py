@@ -631,7 +631,7 @@ def test_the_model_that_the_app_loads_meanwhile_is_chosen(in_the_app, new_page):
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^small"))
     page.get_by_role("tab", name="First").click()
     page.get_by_role("button", name="Open").click()
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(2000)  # until the app has loaded it
     page.get_by_role("tab", name="Prior").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^slow"))
 
