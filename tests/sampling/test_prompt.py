@@ -89,9 +89,14 @@ def test_any_recording_can_be_continued_or_varied(
     config = GenerationConfig(prompt=record(level * noise, rate), seed=0, duration=1, vary=vary)
     take = generate(model, config)
     assert np.isfinite(take.audio).all()
+    given = take.prompt.codes
+    first = take.codes.unflatten(1, model.grid)[0][:, : given.shape[1]]
+    changed = (first != given).any(dim=-1).sum()
     if vary is None:
+        assert changed == 0
         assert len(take.audio) == 8000
     else:
+        assert changed <= round(vary * given[..., 0].numel())
         assert len(take.audio) == pytest.approx(min(4000, len(noise) * 8000 / rate), abs=65)
 
 

@@ -54,7 +54,7 @@ def test_a_chunk_begins_with_the_last_columns_of_the_one_before(model, seed, hel
 def test_independent_chunks_do_not(model):
     chunks = columns(generate(model, GenerationConfig(sampler="independent", seed=0)), model)
     equal = [after[:, 0].equal(before[:, 2]) for before, after in pairwise(chunks)]
-    assert sum(equal) < len(equal) / 2
+    assert not any(equal)
 
 
 @pytest.mark.parametrize("held", [1, 2])
