@@ -17,6 +17,8 @@ import pytest
 import distill_prior_gen
 from tests.helpers.core_app import APP, STATE
 
+pytestmark = pytest.mark.slow
+
 # What the scenarios below have in common: configurations that can be compared, because
 # the numbers of blocks begin anew, and tabs that are not those of the package.
 PRELUDE = """

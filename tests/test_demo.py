@@ -28,6 +28,7 @@ def test_the_demo_model_is_small_and_its_weights_are_widened():
     }
 
 
+@pytest.mark.slow
 def test_sample_without_a_model_plays_the_demo_and_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli, ["sample", "-d", "2", "-s", "1"])

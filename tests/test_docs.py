@@ -24,6 +24,7 @@ def docs_update():
 update = docs_update()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", update.PARTS)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_generated_parts_are_up_to_date(page, part):
@@ -80,6 +81,7 @@ def in_a_folder_with_the_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_python_examples_run(page, in_a_folder_with_the_models):
     text = (ROOT / page).read_text(encoding="utf-8")

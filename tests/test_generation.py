@@ -13,6 +13,7 @@ from distill_prior_gen.config import GENERATION_LIMITS, JOINS
 from tests.helpers.models import write_model
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     duration=st.floats(1, 4),
@@ -77,6 +78,7 @@ def test_a_seed_is_drawn_and_reported(model):
     assert generate(model, GenerationConfig(duration=1)).seed != first.seed
 
 
+@pytest.mark.slow
 def test_a_take_that_would_clip_is_scaled_as_a_whole(tmp_path):
     path = write_model(tmp_path / "loud.distill")
     contents = torch.load(path, weights_only=True)

@@ -50,10 +50,12 @@ def test_the_console_script_is_installed():
     assert script.load().name == "cli"
 
 
+@pytest.mark.slow
 def test_torch_and_torchaudio_import_together():
     assert run("-c", "import torch, torchaudio").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_torchaudio_that_does_not_load_is_one_line(tmp_path, model_path):
     """Real mismatches end in any of these, depending on the pair."""
     for error in ("OSError('libcudart.so.13')", "RuntimeError('compiled with CUDA 13')"):

@@ -69,6 +69,7 @@ def list_of_arguments(hook: str) -> str:
     return ", ".join(code.co_varnames[: code.co_argcount])
 
 
+@pytest.mark.slow
 def test_sampler_vocoder_and_command_of_the_documented_plugin_work(dice, model_path):
     take = distill_prior(
         dice,
@@ -97,6 +98,7 @@ def test_sampler_vocoder_and_command_of_the_documented_plugin_work(dice, model_p
     assert len(odds.stdout.splitlines()) == 16
 
 
+@pytest.mark.slow
 def test_tab_of_the_documented_plugin_is_in_the_app(dice, tmp_path):
     program = """
 from pathlib import Path
@@ -114,6 +116,7 @@ print([c["props"]["label"] for c in app.get_config_file()["components"] if c["ty
     assert run.stdout == "['Prior', 'Dice']\n", run.stderr
 
 
+@pytest.mark.slow
 def test_plugins_are_listed_with_what_they_add(dice):
     listed = json.loads(distill_prior(dice, "plugins", "--json").stdout)
     own, other = listed
@@ -255,6 +258,7 @@ def with_broken_plugins(tmp_path_factory, model_path):
     return info, help_text, {plugin["name"]: plugin for plugin in listed}
 
 
+@pytest.mark.slow
 def test_commands_work_beside_broken_plugins(with_broken_plugins):
     info, help_text, listed = with_broken_plugins
     assert info.returncode == 0
@@ -263,6 +267,7 @@ def test_commands_work_beside_broken_plugins(with_broken_plugins):
     assert listed["prior-sampler"]["faults"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_plugin_costs_one_line_and_nothing_else(with_broken_plugins, name):
     info, _, listed = with_broken_plugins

@@ -46,6 +46,7 @@ def test_every_page_is_in_the_navigation_of_the_website():
     assert sorted(listed) == sorted([*written, "index.md", "changelog.md"])
 
 
+@pytest.mark.slow
 def test_the_website_builds_without_warnings(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")

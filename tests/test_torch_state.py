@@ -61,6 +61,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_take_is_the_same_bit_for_bit_whatever_the_program_has_set(demo, takes, program):
     for name in CONFIGS if "thread" in program else ("loop", "torchaudio"):
@@ -70,6 +71,7 @@ def test_a_take_is_the_same_bit_for_bit_whatever_the_program_has_set(demo, takes
         assert take.codes.equal(takes[name].codes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["inference mode", "float64", "another device"])
 def test_a_model_can_be_loaded_in_such_a_program(takes, program):
     with PROGRAMS[program]():
@@ -116,6 +118,7 @@ def test_another_thread_keeps_its_number_of_threads_while_a_take_is_made(demo):
     assert set(seen) == {3}
 
 
+@pytest.mark.slow
 def test_takes_from_several_threads_at_once_are_those_made_alone(demo, takes):
     made, state = [], torch.get_rng_state()
     work = [
@@ -131,6 +134,7 @@ def test_takes_from_several_threads_at_once_are_those_made_alone(demo, takes):
     assert state.equal(torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_the_default_dtype_stays_until_the_last_of_several_threads_is_finished(demo, takes):
     late_begun, early_finished, made = threading.Event(), threading.Event(), []
 
@@ -154,6 +158,7 @@ def test_the_default_dtype_stays_until_the_last_of_several_threads_is_finished(d
     assert all(np.array_equal(take.audio, takes["loop"].audio) for take in made)
 
 
+@pytest.mark.slow
 def test_a_take_that_is_edited_in_place_changes_no_other(demo):
     config = GenerationConfig(duration=1, seed=4, quality="fast")
     with torch.inference_mode():

@@ -66,6 +66,7 @@ def test_the_mel_of_a_sound_is_torchaudios():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mel", "quality", "l1", "convergence"),
     [
@@ -86,6 +87,7 @@ def test_it_is_closer_to_the_mel_than_torchaudio(mel, quality, l1, convergence):
     assert ours["onsets"] >= theirs["onsets"]
 
 
+@pytest.mark.slow
 def test_more_iterations_come_closer():
     mel = log_mel(sound(), DEFAULT)
     errors = [mel_fit(mel, invert_mel(mel, DEFAULT, quality=q), DEFAULT)["l1"] for q in QUALITIES]
@@ -176,6 +178,7 @@ def test_mels_a_million_times_as_loud_give_a_thousand_times_the_samples():
     assert ratio == pytest.approx(1000, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_samples_and_global_generators_are_left_alone():
     mel = log_mel(sound(0.5), DEFAULT)
 
@@ -208,6 +211,7 @@ def test_blocks_leave_no_trace(monkeypatch):
     torch.testing.assert_close(invert_mel(mel, DEFAULT, quality="fast"), whole, atol=2e-3, rtol=0.0)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_transform():
     """All spectra at once would be 65 MB; the waveform is 16 MB."""
     mel = torch.rand(16, 8_000)

@@ -192,6 +192,7 @@ def test_every_format_is_found_by_its_suffix_and_read(tmp_path):
         assert 8000 <= len(read_mono(path, RATE)) < 9300, path
 
 
+@pytest.mark.posix
 def test_what_is_no_recording_is_left_out_by_name_or_passed_over(tmp_path):
     sound = encoded(tone(0.1))
     heard = [b"b/c/deep.WAV", b"new\nline.wav", b"not utf-8 \xff\xfe.wav"]
@@ -221,6 +222,7 @@ def test_what_is_no_recording_is_left_out_by_name_or_passed_over(tmp_path):
         find_recordings(tmp_path / "nowhere")
 
 
+@pytest.mark.posix
 def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     for path in (tmp_path / "pipe.wav", Path("/dev/zero"), Path("/dev/stdin")):
@@ -375,6 +377,7 @@ def test_the_last_sound_has_the_samples_of_the_end_of_the_whole(stored, options,
     assert samples == pytest.approx(whole[start : start + len(samples)], abs=1e-5)
 
 
+@pytest.mark.posix
 def test_bad_files_among_good_ones_are_left_out_of_training_and_benchmarks(tmp_path, caplog):
     for number in range(5):
         (tmp_path / f"{number}.wav").write_bytes(encoded(tone(1, 44_100, 200 + number), 44_100))
@@ -398,6 +401,7 @@ def test_ctrl_c_ends_reading(stored):
             read_mono(path, 48_000)
 
 
+@pytest.mark.slow
 def test_whatever_is_wrong_with_a_recording_is_one_kind_of_error(tmp_path):
     """The first of those that ``python -m tests.mutate_recordings`` tries."""
     path = tmp_path / "damaged"

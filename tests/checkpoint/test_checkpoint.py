@@ -258,6 +258,8 @@ def test_entries_of_the_wrong_type_are_refused(altered, key, value):
     refusal(altered(lambda contents: contents.update({key: value})))
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_a_description_reads_little_of_a_large_file(tmp_path):
     path = write_model(tmp_path / "large.distill", hidden_size=512, num_layers=6, num_heads=8)

@@ -62,6 +62,7 @@ def info(path, *options):
     return result.output
 
 
+@pytest.mark.slow
 def test_damage_of_any_kind_ends_in_the_promised_error(model_path, tmp_path):
     content = model_path.read_bytes()
     for seed in range(25):
@@ -248,6 +249,7 @@ def test_the_hash_is_that_of_the_file_that_was_read(model_path):
     assert load_model(model_path, "cpu").sha256 == expected
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 def test_pipes_are_neither_waited_for_nor_listed(tmp_path):
     os.mkfifo(tmp_path / "pipe.distill")

@@ -119,6 +119,7 @@ def test_existing_files_are_kept_unless_forced(run, model_path):
     assert soundfile.info("take.wav").frames == 8_000
 
 
+@pytest.mark.slow
 def test_long_takes_have_to_be_allowed(run, model_path):
     refused = run("sample", model_path, "-o", "t.wav", "-d", 31)
     assert refused.exit_code == 2
@@ -253,6 +254,8 @@ def test_help_of_sample_shows_the_locked_ranges():
         assert f"{low}<=x<={high}" in text
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_file_behind(model_path, tmp_path):
     arguments = ["sample", model_path, "-d", "600", "--allow-long", "-o", "t.wav", "--progress"]
     process = subprocess.Popen(

@@ -24,6 +24,8 @@ def run_command(*words, **options):
     )
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_signal_ends_a_command_like_ctrl_c(tmp_path, name):
     words = ["sample", "-d", "600", "--allow-long", "--progress", "-o", str(tmp_path)]
@@ -44,6 +46,7 @@ def test_a_signal_ends_a_command_like_ctrl_c(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_output_that_cannot_hold_a_name_has_escapes_for_it(tmp_path):
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     result = run_command("info", "日本.distill", cwd=tmp_path, env=environment)
@@ -51,6 +54,8 @@ def test_output_that_cannot_hold_a_name_has_escapes_for_it(tmp_path):
     assert b"\\u65e5\\u672c.distill" in result.stderr
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_closed_stream_does_not_matter(tmp_path, model_path, closed):
     command = f"'{sys.executable}' -m distill_prior_gen sample '{model_path}' -d 1 -o . {closed}"
@@ -61,6 +66,7 @@ def test_a_closed_stream_does_not_matter(tmp_path, model_path, closed):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.posix
 def test_a_reader_that_goes_away_ends_the_command_without_a_traceback():
     command = f"'{sys.executable}' -m distill_prior_gen train --help | head -1"
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True)

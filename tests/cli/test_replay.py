@@ -41,6 +41,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "settings"), OPTIONS.values(), ids=OPTIONS.keys())
 def test_every_option_makes_its_take_and_a_replay_is_the_same(run, tmp_path, options, settings):
     made = run("sample", "small.distill", "-o", "a.wav", "-d", 1.5, "-s", 1, *options)
@@ -57,6 +58,7 @@ def test_every_option_makes_its_take_and_a_replay_is_the_same(run, tmp_path, opt
     assert Path("c.wav").read_bytes() == Path("a.wav").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_replay_keeps_the_format_unless_another_is_asked_for(run):
     run(
         "sample",
@@ -82,6 +84,7 @@ def seed_of(sidecar):
     return json.loads(Path(sidecar).read_text())["seed"]
 
 
+@pytest.mark.slow
 def test_options_take_the_place_of_what_the_sidecar_says(run):
     run("sample", "small.distill", "-o", "a.wav", "-d", 1.5, "-s", 1, "-t", 0.5)
     run("replay", "a.wav.json", "-o", "long.wav", "-d", 3)

@@ -42,6 +42,7 @@ def train(run, *more, output="m.distill"):
     return run("train", "sounds", "-o", output, *SMALL_RUN, "--prior-epochs", 1, *more)
 
 
+@pytest.mark.slow
 def test_one_line_says_what_is_used_before_the_training(run):
     result = train(run, "--json")
     assert result.exit_code == 0, result.output
@@ -65,6 +66,7 @@ with reserve(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.posix
 def test_a_second_training_to_the_same_name_is_refused_until_the_first_has_ended(run, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, tmp_path / "m.distill"],
@@ -83,6 +85,7 @@ def test_a_second_training_to_the_same_name_is_refused_until_the_first_has_ended
     assert os.listdir() == ["sounds"]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("output", "message"),
     [
@@ -106,6 +109,7 @@ def test_a_disk_that_is_too_full_is_refused(tmp_path):
         check_space(tmp_path / "m.distill", 2**62)
 
 
+@pytest.mark.posix
 def test_a_model_that_cannot_be_saved_is_saved_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.distill").write_text("of another")
@@ -144,6 +148,7 @@ def test_ctrl_c_before_there_is_anything_to_keep_says_so(run, monkeypatch, funct
     assert os.listdir() == ["sounds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "prior"),
     [
@@ -162,6 +167,7 @@ def test_ctrl_c_at_any_moment_after_a_stage_keeps_the_stage(run, monkeypatch, fu
     assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
 
 
+@pytest.mark.slow
 def test_the_old_model_stays_until_the_new_one_is_complete(run, monkeypatch):
     write_model(Path("m.distill"))
     before = Path("m.distill").read_bytes()

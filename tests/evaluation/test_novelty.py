@@ -85,6 +85,7 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_prints_figures_and_draws_them(model_path, folder, tmp_path):
     picture = tmp_path / "n.png"
     arguments = ["novelty", str(model_path), str(folder), "--takes", "2", "-o", str(picture)]

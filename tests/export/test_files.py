@@ -149,6 +149,8 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(model, tmp_path):
     """The limit on the size of files stands for the disk: writes beyond it fail."""
     program = """

@@ -44,6 +44,7 @@ def test_a_name_that_is_taken_meanwhile_is_left_alone(tmp_path):
     assert os.listdir(tmp_path) == ["x.txt"]
 
 
+@pytest.mark.posix
 def test_links_are_followed_and_permissions_kept(tmp_path):
     (tmp_path / "far").mkdir()
     target = tmp_path / "far" / "x.txt"
@@ -65,6 +66,7 @@ def test_the_longest_name_can_be_written(tmp_path):
     assert path.read_text() == "x"
 
 
+@pytest.mark.posix
 def test_what_a_killed_run_leaves_behind_is_removed_by_the_next(tmp_path):
     program = (
         "import os, signal, sys; from pathlib import Path;"
@@ -83,6 +85,8 @@ def test_what_a_killed_run_leaves_behind_is_removed_by_the_next(tmp_path):
     assert os.listdir(tmp_path) == ["x.txt"]
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_a_full_disk_is_told_in_words_with_the_name_that_was_given(tmp_path, model_path):
     # The largest file that may be written stands in for the size of the disk.
     program = (
@@ -99,6 +103,8 @@ def test_a_full_disk_is_told_in_words_with_the_name_that_was_given(tmp_path, mod
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", range(1, 5))
 def test_no_kill_leaves_an_old_sound_beside_a_new_sidecar(tmp_path, model_path, moment):
     program = (
@@ -125,6 +131,7 @@ def test_no_kill_leaves_an_old_sound_beside_a_new_sidecar(tmp_path, model_path, 
     assert seed == 1 or title.endswith(" 2")
 
 
+@pytest.mark.slow
 def test_two_runs_that_choose_a_name_at_once_both_keep_their_takes(tmp_path, model_path):
     command = [sys.executable, "-m", "distill_prior_gen", "sample", str(model_path), "-s", "5"]
     runs = [
@@ -165,6 +172,7 @@ def test_a_take_keeps_its_prompt(run, model_path, tmp_path):
     assert np.array_equal(soundfile.read("a.wav")[0], soundfile.read("b.wav")[0])
 
 
+@pytest.mark.posix
 def test_relative_paths_hold_where_the_folder_is_a_link(run, model_path, tmp_path):
     (tmp_path / "far" / "away").mkdir(parents=True)
     (tmp_path / "takes").symlink_to(tmp_path / "far" / "away")
@@ -234,6 +242,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(run, tmp_path, words,
     assert os.listdir(tmp_path) == ["there"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_what_was_finished_is_printed_when_a_later_take_fails(run, model_path, tmp_path, as_json):
     words = ["-n", 3, "-o", "t.wav", "-s", 1, *FAST]
@@ -296,6 +305,7 @@ def test_damaged_sidecars_are_refused_in_one_line(run, model_path, tmp_path):
     assert not (tmp_path / "b.wav").exists()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
 def test_a_sidecar_that_is_no_file_is_refused_at_once(run, tmp_path, kind):
     path = tmp_path / "take.json"

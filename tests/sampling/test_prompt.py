@@ -74,6 +74,7 @@ def test_a_short_prompt_is_whole_and_begins_at_once(model, record):
     torch.testing.assert_close(take.mel[:, : 16 - skipped], mel)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=ONE_FIXTURE)
 @given(
     rate=st.sampled_from([8000, 11_025, 22_050, 44_100, 96_000]),
@@ -135,6 +136,7 @@ def test_a_take_can_begin_with_the_recording_itself(model, record):
     assert take[place] == pytest.approx(fade * end[-overlap:] + (1 - fade) * plain[place], abs=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, suppress_health_check=ONE_FIXTURE)
 @given(
     seed=st.integers(0, 2**32),
@@ -157,6 +159,7 @@ def test_to_vary_nothing_is_the_reconstruction(model, record, seed, length, nois
     torch.testing.assert_close(take.mel, expected[:, : take.mel.shape[1]])
 
 
+@pytest.mark.slow
 def test_so_many_codes_are_varied_as_was_asked_for(model, record):
     path = record(sweep(1))
 
@@ -186,6 +189,7 @@ def test_only_what_sounds_is_varied(model, record):
     assert not original.equal(new)
 
 
+@pytest.mark.posix
 def test_a_bad_prompt_is_named(model, record, tmp_path):
     text = tmp_path / "song.wav"
     text.write_text("la la la")
@@ -227,6 +231,7 @@ def test_settings_that_make_no_sense_are_named(settings, message):
         GenerationConfig(**settings)
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     duration=st.floats(1, 3),
@@ -298,6 +303,7 @@ def test_a_loop_that_is_too_short_for_the_model_is_refused(tmp_path):
     assert len(generate(model, GenerationConfig(loop=True, duration=2, seed=0)).audio) == 16_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("duration", [2, 5])
 def test_loops_turn_as_smoothly_as_they_run(duration):
     """The change across the loop point is no greater than elsewhere, in the mel that sounds."""

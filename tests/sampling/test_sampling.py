@@ -32,6 +32,7 @@ def two_token_model(tmp_path_factory):
     return load_model(path, "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("temperature", "top_k", "top_p"), SAMPLING)
 def test_codes_have_the_distribution_that_the_prior_gives(
     two_token_model, temperature, top_k, top_p
@@ -59,6 +60,7 @@ def test_codes_have_the_distribution_that_the_prior_gives(
     assert statistic < cells + 5 * (2 * cells) ** 0.5
 
 
+@pytest.mark.slow
 def test_first_token_is_uniform_where_the_file_lacks_the_use_of_codes(two_token_model, tmp_path):
     contents = torch.load(two_token_model.path, weights_only=True)
     del contents["model_state_dict"]["quantizer.rvq.layers.0._codebook.cluster_size"]
@@ -70,6 +72,7 @@ def test_first_token_is_uniform_where_the_file_lacks_the_use_of_codes(two_token_
     assert ((counts - draws / 8).square() / (draws / 8)).sum() < 7 + 5 * 14**0.5
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**63 - 1),

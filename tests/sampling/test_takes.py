@@ -35,6 +35,7 @@ def columns(take, model):
     return take.codes.unflatten(1, model.grid)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32),
@@ -92,6 +93,7 @@ def test_a_longer_take_goes_on_with_the_same_music(model):
     torch.testing.assert_close(long.mel[:, :same], short.mel[:, :same])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", [False, True])
 def test_takes_that_are_made_together_are_those_made_alone(model, loop):
     together = generate_takes(model, GenerationConfig(duration=2, seed=8, loop=loop), 3)
@@ -101,6 +103,7 @@ def test_takes_that_are_made_together_are_those_made_alone(model, loop):
         assert take.audio == pytest.approx(alone.audio, abs=1e-5)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
@@ -188,6 +191,7 @@ def drawn_plainly(model, chunk, top_k, top_p):
     return tokens.view_as(chunk.fixed)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
@@ -221,6 +225,7 @@ def test_fixed_codes_are_kept_and_the_others_follow_them(
         assert drawn.equal(drawn_plainly(model, chunk, top_k, top_p))
 
 
+@pytest.mark.slow
 def test_codes_after_a_fixed_one_have_the_distribution_that_the_prior_gives(tmp_path):
     model = load_model(
         write_model(

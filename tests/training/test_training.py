@@ -120,6 +120,7 @@ def test_every_format_rate_and_channel_count_is_read_as_the_same_sound(tmp_path)
         assert recording.samples.abs().max() == pytest.approx(0.5, abs=0.05)
 
 
+@pytest.mark.posix
 def test_files_that_cannot_be_used_are_named(folder, tmp_path):
     for file in folder.iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -132,6 +133,7 @@ def test_files_that_cannot_be_used_are_named(folder, tmp_path):
     assert len(dataset.recordings) == 8
 
 
+@pytest.mark.posix
 def test_too_few_recordings_are_an_error_that_names_what_was_left_out(folder, tmp_path):
     for name in ("1.wav", "2.wav"):
         (tmp_path / name).symlink_to(folder / name)
@@ -229,6 +231,7 @@ def test_the_prior_knows_more_than_how_frequent_codes_are(prior):
     assert prior.perplexity < 0.7 * prior.code_perplexity
 
 
+@pytest.mark.slow
 def test_the_prior_learns_which_code_follows(vqvae, dataset, monkeypatch):
     """Each code is the one before it plus 1: all codes are equally frequent in all places."""
 
@@ -297,6 +300,7 @@ def test_the_loss_of_the_prior_is_that_of_each_token_after_the_first(prior):
     assert float(cross_entropy(prior.prior, tokens)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(vqvae, prior, dataset):
     short = replace(VQVAE, epochs=2)
     state = torch.get_rng_state()
@@ -339,6 +343,7 @@ def test_training_and_validation_that_diverge_are_warned_of():
     assert "diverge: perplexity 6.0 against 20.0" in warning
 
 
+@pytest.mark.slow
 def test_training_stops_early_when_it_gets_no_better(vqvae, dataset):
     settings = replace(PRIOR, epochs=60, learning_rate=0.03, patience=2, dropout=0.0)
     history = train_prior(vqvae.vqvae, dataset, settings, "cpu").history
@@ -387,6 +392,7 @@ def interrupt_after(epoch: int):
     return progress
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_best_so_far(vqvae, prior, dataset):
     first = train_vqvae(dataset, VQVAE, "cpu", interrupt_after(5))
     assert first.history.interrupted
@@ -412,6 +418,7 @@ def test_a_trained_model_loads_with_equal_logits_and_plays(trained, vqvae, prior
     assert np.abs(take.audio).max() > 0.05
 
 
+@pytest.mark.slow
 def test_takes_have_the_pitches_of_the_recordings(trained, folder):
     """Their long-term spectrum is nearer to theirs than to that of noise."""
     config = GenerationConfig(duration=2, seed=1)
@@ -553,6 +560,8 @@ def test_train_wants_a_model_file_as_output(run, folder):
     assert "must end in .distill" in result.stderr
 
 
+@pytest.mark.posix
+@pytest.mark.slow
 def test_ctrl_c_during_the_command_leaves_a_whole_model(run, folder, tmp_path):
     """The signal comes while the prior trains, which the model file without one shows."""
     done = threading.Event()

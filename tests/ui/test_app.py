@@ -28,6 +28,8 @@ from distill_prior_gen.ui.temporary_files import make_room
 from tests.helpers.models import write_model
 from tests.ui.test_ui import VALUES, make
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60
 
 
@@ -158,6 +160,7 @@ def test_telemetry_and_run_history_are_off(server):
     assert not config["analytics_enabled"]
 
 
+@pytest.mark.posix
 def test_a_closed_page_ends_its_work(server):
     values = VALUES | {"model": "slow.distill", "duration": 30, "count": 8}
     call = {"data": [*values.values(), None], "session_hash": "page"}
@@ -189,6 +192,7 @@ def _idle(pid):
     return ticks() - before < 5
 
 
+@pytest.mark.posix
 def test_temporary_files_are_private_and_go_at_the_end_or_at_the_next_start(start, tmp_path):
     (tmp_path / "gradio").touch()  # Gradio's own folder, which may be that of another user
     killed, ended = start(folder=tmp_path), start(folder=tmp_path)
@@ -208,6 +212,7 @@ def test_temporary_files_are_private_and_go_at_the_end_or_at_the_next_start(star
     assert not list(tmp_path.glob("distill-prior-ui-*"))
 
 
+@pytest.mark.posix
 def test_a_password_of_the_environment_counts_and_ipv6_is_served(start):
     try:
         server = start("--host", "::1", DISTILL_PRIOR_AUTH="me:secret")
@@ -219,6 +224,7 @@ def test_a_password_of_the_environment_counts_and_ipv6_is_served(start):
     assert httpx.get(f"{server.url}/config").status_code == 401
 
 
+@pytest.mark.posix
 def test_others_see_names_of_files_without_the_folders_of_the_server(start, tmp_path, model_path):
     shutil.copy(model_path, tmp_path / "small.distill")
     password = tmp_path / "password"

@@ -58,6 +58,7 @@ def test_files_that_are_not_read_in_time_are_listed_by_their_names_until_they_ar
         pytest.fail("the file was never read")
 
 
+@pytest.mark.posix
 def test_hidden_files_and_folders_are_not_listed(folder, model_path):
     shutil.copy(model_path, folder / ".c.distill")
     (folder / "d.distill").mkdir()

@@ -33,6 +33,8 @@ from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import page_values, remove_take, undo_remove
 from tests.helpers.models import write_model
 
+pytestmark = pytest.mark.slow
+
 VALUES = {
     "model": "small.distill",
     "temperature": 0.8,
