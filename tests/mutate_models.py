@@ -169,8 +169,8 @@ VALUES: list[Callable[[Any], Any]] = [
     lambda _: list(range(300_000)), lambda _: {(): 1, (1, (2,)): 2}, lambda _: 1 + 2j,
     lambda _: torch.float32, lambda _: torch.Size([1]), lambda _: torch.zeros(()),
     lambda _: torch.zeros(2), lambda _: torch.tensor(1), lambda _: torch.tensor([True]),
-    # To print a tensor of 10**9 equal numbers would take minutes.
-    lambda value: "a tensor" if isinstance(value, torch.Tensor) else str(value)[:1000],
+    # Not of other values: to print a tensor of 10**9 equal numbers would take minutes.
+    lambda value: str(value)[:1000] if isinstance(value, str | int | float) else "text",
     lambda value: [value], lambda value: (value, value),
     lambda value: {"a": value}, lambda value: value,
 ]  # fmt: skip
