@@ -29,7 +29,7 @@ SECONDS = 10
 METHODS = {
     "independent": {"sampler": "independent"},
     "independent, no overlap": {"sampler": "independent", "overlap": 0},
-    **{f"continue, {held} held": {"context_columns": held} for held in (1, 2, 3)},
+    **{f"continue, {fixed} fixed": {"context_columns": fixed} for fixed in (1, 2, 3)},
 }
 
 

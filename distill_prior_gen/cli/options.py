@@ -60,7 +60,7 @@ TAKE: dict[str, dict[str, Any]] = {
     "--temperature -t": {
         "type": FloatPerLevel(*GENERATION_LIMITS["temperature"]),
         "metavar": NUMBER_A_LEVEL,
-        "help": "Below 1 codes are more typical, above 1 more surprising. One value, or one for "
+        "help": "Below 1, codes are more typical; above 1, more surprising. One value, or one for "
         "each level: structure, timbre, detail.",
     },
     "--evolve": {
@@ -91,7 +91,7 @@ TAKE: dict[str, dict[str, Any]] = {
     "--loop": {"is_flag": True, "help": "Make the end lead into the beginning."},
     "--prompt": {
         "metavar": "FILE",
-        "help": "Start from this recording; of a long one, the last second with sound is used.",
+        "help": "Start from this recording. Only the last second with sound is used.",
     },
     "--prompt-crossfade": {
         "is_flag": True,
@@ -118,7 +118,7 @@ TAKE: dict[str, dict[str, Any]] = {
     },
     "--join": {
         "type": click.Choice(JOINS),
-        "help": "Join independent chunks as spectra, with one phase throughout, or crossfade their "
+        "help": "Join independent chunks as spectra, with a continuous phase, or crossfade their "
         "waveforms.",
     },
     "--vocoder": {"metavar": "NAME", "help": "Method to turn spectra into sound."},
@@ -183,7 +183,7 @@ temperature = click.option(
     type=click.FloatRange(*GENERATION_LIMITS["temperature"]),
     default=GenerationConfig.temperature,
     show_default=True,
-    help="Below 1 codes are more typical, above 1 more surprising.",
+    help="Below 1, codes are more typical; above 1, more surprising.",
 )
 
 output = click.option(
@@ -192,7 +192,7 @@ output = click.option(
     type=click.Path(),
     callback=_no_standard_output,
     default=".",
-    help="File to write (the suffix sets the format) or folder for files named after model "
+    help="File to write (its suffix sets the format), or folder for files named after model "
     "and seed.  [default: the current folder]",
 )
 
@@ -215,7 +215,7 @@ bit_depth = click.option(
     "--bit-depth",
     type=int,
     metavar="16|24|32",
-    help="Bits per sample for wav and flac; 32 is float, for wav.  [default: 24]",
+    help="Bits per sample for wav and flac; 32 is floating point, for wav only.  [default: 24]",
 )
 
 force = click.option("--force", is_flag=True, help="Overwrite existing files.")
@@ -238,4 +238,4 @@ progress = click.option(
     help="Show progress on standard error.  [default: in a terminal]",
 )
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and results.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors and results.")

@@ -51,15 +51,15 @@ def _from_file(
     show_default=True,
     help="Folder that takes are exported to.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=int, help="Port to listen at.  [default: the first free from 7860]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on.  [default: first free one from 7860]")
 @click.option(
     "--auth",
     callback=_user_and_password,
     metavar="USER:PASSWORD",
     envvar="DISTILL_PRIOR_AUTH",
-    help="Ask for this user and password. Others on this machine see what a command is given; "
-    "$DISTILL_PRIOR_AUTH and --auth-file they do not see.",
+    help="Ask for this user and password. Other users of this machine can see the options of a "
+    "command, but not $DISTILL_PRIOR_AUTH or the file of --auth-file.",
 )
 @click.option(
     "--auth-file",
