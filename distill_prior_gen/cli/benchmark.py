@@ -26,7 +26,7 @@ from distill_prior_gen.demo import demo_model
 @click.option(
     "--random",
     is_flag=True,
-    help="Take a prior of 256 hidden x 4 layers with random weights instead of a MODEL.",
+    help="Use a prior of 256 hidden x 4 layers with random weights instead of a MODEL.",
 )
 @click.option("--quality", is_flag=True, help="Compare the vocoders: their speed and their errors.")
 @click.option(
@@ -43,9 +43,9 @@ def benchmark(
     recordings: Path | None,
     as_json: bool,
 ) -> None:
-    """Time each stage next to the plain way of doing it.
+    """Compare the time of each stage with that of a plain implementation.
 
-    Without MODEL, the demo model is taken.
+    Without MODEL, the demo model is used.
     """
     if random and model:
         raise click.UsageError("--random goes without a MODEL")

@@ -42,13 +42,13 @@ from distill_prior_gen.config import GENERATION_LIMITS, GenerationConfig
     type=click.IntRange(*GENERATION_LIMITS["seed"]),
     default=0,
     show_default=True,
-    help="Of the first take.",
+    help="Seed of the first take.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="PNG with histograms.  [default: NAME-novelty.png beside MODEL]",
+    help="PNG with histograms.  [default: NAME-novelty.png next to MODEL]",
 )
 @click.option("--force", is_flag=True, help="Overwrite an existing PNG.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -65,10 +65,10 @@ def novelty(
 ) -> None:
     """Compare takes from MODEL with FOLDER, the recordings it was trained on.
 
-    For each generated chunk: the nearest chunk of the recordings, by the share of equal codes
-    and by the mean difference of the decoded log-mels. The same between each recording and
-    all others tells what is usual: takes with more equal codes are copies, takes at a greater
-    mel distance are unlike the recordings.
+    Each generated chunk is compared with the nearest chunk of the recordings, by the fraction of
+    equal codes and by the mean difference of the decoded log-mels. The same comparison between
+    each recording and all others shows what is usual: takes with more equal codes are copies,
+    takes at a greater mel distance are unlike the recordings.
     """
     picture = output or model.with_name(f"{model.stem}-novelty.png")
     if not force:

@@ -9,6 +9,11 @@ from contextlib import contextmanager
 from distill_prior_gen.config import Progress
 
 
+def shows_progress(progress: bool | None, quiet: bool) -> bool:
+    """Whether ``--progress`` and ``--quiet`` ask for a progress bar; the default is a terminal."""
+    return not quiet and (sys.stderr.isatty() if progress is None else progress)
+
+
 @contextmanager
 def progress_bar(show: bool) -> Iterator[Progress]:
     """A `Progress` that draws a bar on standard error, or does nothing."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import mimetypes
 import os
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from distill_prior_gen.atomic import check_writable
-from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.progress import progress_bar, shows_progress
 from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig, Progress
 from distill_prior_gen.export.naming import existing
 from distill_prior_gen.export.sidecar import Sidecar
@@ -101,7 +100,7 @@ class RunOptions:
     @property
     def shows_progress(self) -> bool:
         """Whether a progress bar is shown."""
-        return not self.quiet and (sys.stderr.isatty() if self.progress is None else self.progress)
+        return shows_progress(self.progress, self.quiet)
 
 
 @dataclass(frozen=True)

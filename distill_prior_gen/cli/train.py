@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.progress import progress_bar, shows_progress
 from distill_prior_gen.cli.training_report import (
     PRIOR_OPTIONS,
     VQVAE_OPTIONS,
@@ -108,16 +107,16 @@ def train(
 ) -> None:
     """Train a model on the recordings in FOLDER: 5 to 500 sound files.
 
-    First the VQ-VAE, then the prior on its codes. Sizes that are not given follow the number
-    of recordings. Beside the model, NAME.png shows how the training went. Ctrl-C ends a
-    stage early and keeps the best so far.
+    The VQ-VAE is trained first, then the prior on its codes. Sizes that are not given depend
+    on the number of recordings. Next to the model, NAME.png shows how the training went.
+    Ctrl-C ends a stage early and keeps its best epoch.
     """
     if output.suffix != ".distill":
         raise click.UsageError(f"--output must end in .distill, not {output.name}")
     picture = output.with_suffix(".png")
     if not force:
         refuse_existing(output, picture)
-    show = not quiet and (sys.stderr.isatty() if progress is None else progress)
+    show = shows_progress(progress, quiet)
     start = time.perf_counter()
     make_folder(output)
     with defer_signals() as interruption, reserve(output, picture):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.progress import progress_bar, shows_progress
 from distill_prior_gen.cli.training_report import (
     PRIOR_OPTIONS,
     exit_without_model,
@@ -68,11 +67,11 @@ def train_prior(
 ) -> None:
     """Train a prior for MODEL on the recordings in FOLDER, and put it into the file.
 
-    MODEL is a .distill file with a VQ-VAE, from here or from the Distill app; all else in it
-    stays as it is. Beside it, NAME-prior.png shows how the training went. Ctrl-C ends the
-    training early and keeps the best so far.
+    MODEL is a .distill file with a VQ-VAE, of this package or of the Distill app. Everything
+    else in it stays as it is. Next to it, NAME-prior.png shows how the training went. Ctrl-C
+    ends the training early and keeps its best epoch.
     """
-    show = not quiet and (sys.stderr.isatty() if progress is None else progress)
+    show = shows_progress(progress, quiet)
     start = time.perf_counter()
     picture = model.with_name(f"{model.stem}-prior.png")
     with defer_signals() as interruption, reserve(model, picture):

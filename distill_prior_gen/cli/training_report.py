@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
 VQVAE_OPTIONS = {
-    "codebook_size": "Codes a level.",
-    "levels": "Levels of the residual quantizer.",
+    "codebook_size": "Number of codes of each level.",
+    "levels": "Number of levels of the residual quantizer.",
     "codebook_dim": "Length of a code's vector.",
-    "dropout": "Share of the channels left out in training.",
+    "dropout": "Fraction of the channels dropped in training.",
     "decay": "Decay of the moving averages that the codes follow.",
-    "epochs": "Passes over the recordings.",
-    "batch_size": "Chunks a step.",
-    "learning_rate": "Highest learning rate.",
+    "epochs": "Number of passes over the recordings.",
+    "batch_size": "Number of chunks of a training step.",
+    "learning_rate": "Peak of the learning rate.",
     "weight_decay": "Weight decay.",
 }
 
 PRIOR_OPTIONS = {
     "hidden_size": "Width of the prior.",
-    "layers": "Layers of the prior.",
-    "heads": "Attention heads of the prior.",
-    "dropout": "Share of the prior's activations left out in training.",
-    "epochs": "Passes over the recordings, at most, for the prior.",
-    "batch_size": "Chunks a step, for the prior.",
-    "learning_rate": "Highest learning rate of the prior.",
+    "layers": "Number of layers of the prior.",
+    "heads": "Number of attention heads of the prior.",
+    "dropout": "Fraction of the prior's activations dropped in training.",
+    "epochs": "Largest number of passes over the recordings for the prior.",
+    "batch_size": "Number of chunks of a training step for the prior.",
+    "learning_rate": "Peak of the learning rate of the prior.",
     "weight_decay": "Weight decay of the prior.",
     "patience": "Epochs without a better prior before training stops.",
 }
