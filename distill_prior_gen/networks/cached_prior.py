@@ -31,7 +31,7 @@ class KVCache:
 
         Args:
             keys_values: ``[2, batch, head, token, head_size]``.
-            positions: of the tokens, int64 ``[batch, token]``.
+            positions: positions of the tokens, int64 ``[batch, token]``.
             start, end: smallest position, and largest position + 1.
             aligned: whether the positions of all sequences are ``start, start + 1, ..., end - 1``.
 

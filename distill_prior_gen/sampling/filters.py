@@ -42,8 +42,8 @@ def filter_logits(
     Raises:
         ValueError: if a setting is out of range.
     """
-    heat = torch.as_tensor(temperature)
-    if not ((heat > 0) & heat.isfinite()).all():
+    divisor = torch.as_tensor(temperature)
+    if not ((divisor > 0) & divisor.isfinite()).all():
         raise ValueError(f"temperature must be greater than 0, not {temperature}")
     if top_k < 0:
         raise ValueError(f"top_k must be 0 or greater, not {top_k}")

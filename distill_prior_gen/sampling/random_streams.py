@@ -1,6 +1,6 @@
 """Random numbers that depend on nothing but a seed, a purpose and a chunk's number.
 
-Every chunk of a take has generators of its own, so that the batch in which it is drawn and the
+Every chunk of a take has its own generators, so that the batch in which it is drawn and the
 length of the take do not change its codes. See the section on parallel random number generation
 in NumPy's manual for ``spawn_key``.
 """

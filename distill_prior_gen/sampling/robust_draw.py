@@ -43,7 +43,7 @@ class RobustDraw:
         """Draw one code for each chunk; all codes are of the same level.
 
         Args:
-            logits: of the prior, float32 ``[chunk, codebook_size]``.
+            logits: logits of the prior, float32 ``[chunk, codebook_size]``.
             uniform: random numbers from [0, 1), float64 ``[chunk]``.
             previous: the tokens that led to the logits, int64 ``[token]`` for each chunk.
             temperature: float64 ``[chunk]``.
