@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,9 @@ from distill_prior_gen.cli.running import (
 )
 from distill_prior_gen.config import SAMPLE_RATES, ExportConfig, GenerationConfig
 from distill_prior_gen.demo import demo_model
-from distill_prior_gen.export.sidecar import FileReference, read_sidecar
+
+if TYPE_CHECKING:
+    from distill_prior_gen.export.sidecar import FileReference
 
 
 @click.command()
@@ -59,6 +61,8 @@ def replay(
     On the same machine it is the same, bit for bit. Options replace the settings in the file:
     '--duration 30' continues the same music, '--seed' makes a similar take.
     """
+    from distill_prior_gen.export.sidecar import read_sidecar
+
     changes = options.explicit_settings(settings)
     take = read_sidecar(sidecar)
     model = model or _find(sidecar, take.model, "--model")

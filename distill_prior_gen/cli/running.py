@@ -8,7 +8,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +16,10 @@ from distill_prior_gen.atomic import check_writable
 from distill_prior_gen.cli.progress import progress_bar, shows_progress
 from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig, Progress
 from distill_prior_gen.export.naming import existing
-from distill_prior_gen.export.sidecar import Sidecar
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
+
+if TYPE_CHECKING:
+    from distill_prior_gen.export.sidecar import Sidecar
 
 OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
 """Suffixes of sound files that are not written, beside those that `mimetypes` knows."""
