@@ -56,8 +56,12 @@ def test_full_forward_agrees_with_a_plain_transformer_encoder(prior):
     torch.testing.assert_close(prior(tokens), reference_logits(prior, tokens), atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("onednn", [True, False], ids=["oneDNN", "no oneDNN"])
 @torch.no_grad()
-def test_a_step_with_the_cache_agrees_with_the_full_forward(prior):
+def test_a_step_with_the_cache_agrees_with_the_full_forward(prior, monkeypatch, onednn):
+    """Without oneDNN, and on every device but the CPU, steps use PyTorch's linear layers."""
+    if not onednn:
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     tokens = tokens_for(prior)
     full = prior(tokens)
     for sizes in ([1], [1, 3, 2], [5]):

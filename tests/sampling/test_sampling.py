@@ -94,6 +94,21 @@ def test_a_chunk_is_the_same_in_every_batch(model, seed, chunks, **settings):
     assert together[-1:].equal(alone.flatten(1))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_codes_are_the_same_on_cuda_and_on_the_cpu(model):
+    config = GenerationConfig(temperature=1.3, top_p=0.95, seed=0)
+    on_cuda = load_model(model.path, "cuda")
+    assert on_cuda.prior.head.weight.is_cuda
+    assert sample_codes(on_cuda, 50, config).equal(sample_codes(model, 50, config))
+
+
+def test_codes_are_the_same_without_onednn(model, monkeypatch):
+    config = GenerationConfig(temperature=1.3, top_p=0.95, seed=0)
+    expected = sample_codes(model, 50, config)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert sample_codes(model, 50, config).equal(expected)
+
+
 def test_the_batch_is_split_where_memory_asks_for_it(model, monkeypatch):
     config = GenerationConfig(seed=4)
     whole = sample_codes(model, 7, config)
