@@ -18,7 +18,7 @@ except ImportError:  # Windows
 PREFIX, SUFFIX = ".distill-prior-", ".part"
 """Beginning and end of the names of unfinished files."""
 
-PROBE = 1 << 20
+PROBE_BYTES = 1 << 20
 """Number of bytes that are written to find out why a library failed to write."""
 
 
@@ -46,7 +46,7 @@ def atomic_write(path: Path, overwrite: bool = False) -> Iterator[Path]:
             except Exception as error:
                 if not isinstance(error, OSError):
                     with partial.open("ab") as file:  # raises an OSError that says why
-                        file.write(bytes(PROBE))
+                        file.write(bytes(PROBE_BYTES))
                 raise
             os.fsync(descriptor)
             if replaced:

@@ -18,9 +18,9 @@ from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.torch_state import take_state
 
-DECODED_AT_ONCE = 3072
-"""Positions of the code map that are decoded at once: 64 chunks of the default size, which need
-about 2 MB each."""
+MAX_DECODED_POSITIONS = 3072
+"""Largest number of positions of the code map that are decoded at once: 64 chunks of the default
+size, which need about 2 MB each."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class PriorModel:
             Log-mels, float32 ``[chunk, n_mels, frames]``.
         """
         mels = []
-        for part in codes.split(max(1, DECODED_AT_ONCE // codes.shape[1])):
+        for part in codes.split(max(1, MAX_DECODED_POSITIONS // codes.shape[1])):
             embeddings = self.vqvae.codes_to_embeddings(part.to(self.device), self.grid)
             mels.append(self.vqvae.decode(embeddings, self.spectrogram.n_mels, self.frames))
         return torch.cat(mels)
@@ -174,7 +174,7 @@ class PriorModel:
         embeddings = self.vqvae.codes_to_embeddings(flat, (height, columns))
         if loop:
             embeddings = torch.cat([embeddings, embeddings[..., :1]], dim=-1)
-        size, bands = max(1, DECODED_AT_ONCE // height), self.spectrogram.n_mels
+        size, bands = max(1, MAX_DECODED_POSITIONS // height), self.spectrogram.n_mels
         mels = []
         for start in range(0, columns, size):
             piece = embeddings[..., start : start + size + 1]
@@ -213,6 +213,11 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
 
 
 def find_device(device: str | torch.device) -> torch.device:
+    """The device of a name, where ``"auto"`` is the accelerator if there is one, else the CPU.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
     if device == "auto":
         return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     try:

@@ -23,11 +23,11 @@ SAMPLE_RATES = (1000, 768_000)
 
 MAX_CHANNELS = 32
 
-FRAMES_AT_ONCE = {"MP3": 1152}
+BLOCK_FRAMES = {"MP3": 1152}
 """Frames that are decoded at once, by format; 4096 for others. At the end of a truncated file, at
 most this number of frames is lost."""
 
-BUFFERED = ("FLAC", "MP3", "OGG")
+BUFFERING_FORMATS = ("FLAC", "MP3", "OGG")
 """Formats whose decoders still hold samples when the file has ended. Other decoders would invent
 samples."""
 
@@ -136,10 +136,10 @@ class _Decoder(soundfile.SoundFile):
         If a decoder fails at the end of the file, the file was truncated, and the sound before
         that place is used. In an mp3 file, data that is not sound is skipped.
         """
-        step = FRAMES_AT_ONCE.get(self.format, 4096)
+        step = BLOCK_FRAMES.get(self.format, 4096)
         count, stopped_at = 0, -1
         while count < len(block):
-            if self.bytes.missing and self.format not in BUFFERED:
+            if self.bytes.missing and self.format not in BUFFERING_FORMATS:
                 break
             read = 0
             try:

@@ -14,22 +14,22 @@ from typing import Literal
 
 Order = Literal["little", "big"]
 UNKNOWN = b"\xff\xff\xff\xff"
-SOUND = (b"data", b"SSND", b"BODY")
+SOUND_CHUNKS = (b"data", b"SSND", b"BODY")
 """Names of chunks that hold the sound."""
 
-AFTER = (b"TAG", b"APE", b"ID3", b"LIST", b"bext", b"iXML", b"id3 ", b"smpl", b"cue ", b"JUNK")
+TRAILERS = (b"TAG", b"APE", b"ID3", b"LIST", b"bext", b"iXML", b"id3 ", b"smpl", b"cue ", b"JUNK")
 """Beginnings of tags and chunks that often follow the sound."""
 
-REST = 0.01
+MAX_REST = 0.01
 """Bytes after the sound that are ignored, relative to its length."""
 
 MP3_CODING = b"\x55\0"
 """Format code of mp3 in a WAV file."""
 
-OGG_HEADERS = 1000
+MIN_OGG_DISTANCE = 1000
 """Smallest distance of the beginnings of two parts of an Ogg file in bytes."""
 
-OGG_STEP = 1 << 20
+OGG_BLOCK_SIZE = 1 << 20
 """Bytes of an Ogg file that are searched at once."""
 
 
@@ -77,13 +77,13 @@ def parts(file: io.FileIO) -> list[tuple[int, int]]:
             if name == b"data" and coding == MP3_CODING:
                 return [(begin, size)]
     begins, last, place = [0], 0, 0
-    while _at(file, 0, 4) == b"OggS" and len(data := _at(file, place, OGG_STEP)) > 6:
+    while _at(file, 0, 4) == b"OggS" and len(data := _at(file, place, OGG_BLOCK_SIZE)) > 6:
         for page in re.finditer(rb"OggS\0\x02", data):
             # Headers that are closer belong to streams that play at the same time.
-            if place + page.start() > last + OGG_HEADERS:
+            if place + page.start() > last + MIN_OGG_DISTANCE:
                 begins.append(place + page.start())
             last = place + page.start()
-        place += OGG_STEP - 5
+        place += OGG_BLOCK_SIZE - 5
     return list(zip(begins, [*begins[1:], size], strict=True))
 
 
@@ -118,7 +118,7 @@ def _length_of_sound(
     for name, begin, length in _chunks(file, place, order, width):
         if name == b"ds64":
             known = begin + 8  # where RF64 stores the length of the data chunk
-        if name in SOUND:
+        if name in SOUND_CHUNKS:
             place = begin - width
             if known:
                 place, width = known, 8
@@ -142,14 +142,14 @@ def _chunks(
 
 def _ends(file: io.FileIO, begin: int, length: int, size: int, order: Order, width: int) -> bool:
     """Whether the sound ends where its length says."""
-    if length and size - begin - length <= REST * length:
+    if length and size - begin - length <= MAX_REST * length:
         return True
     for place in (begin + length, begin + length + 1):  # some programs pad to an even length
         after = _at(file, place, 4096)
         fits = int.from_bytes(after[4 : 4 + width], order) <= size - place
-        if re.match(rb"[ -~]{4}", after) and (fits or after.startswith(AFTER)):
+        if re.match(rb"[ -~]{4}", after) and (fits or after.startswith(TRAILERS)):
             return True
-        if length and (after.startswith(AFTER) or not any(after)):
+        if length and (after.startswith(TRAILERS) or not any(after)):
             return True
     return False
 

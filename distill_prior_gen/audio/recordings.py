@@ -35,10 +35,10 @@ OTHER_SUFFIXES = (
 KINDS = mimetypes.MimeTypes()
 """Kinds of files by suffix, as Python knows them without the system's own tables."""
 
-SILENT = 1e-4
+MIN_PEAK = 1e-4
 """Largest sample below which a recording is silent."""
 
-QUIET = 0.01
+MIN_LEVEL = 0.01
 """Level, relative to the loudest place of a recording, below which the end counts as silence."""
 
 
@@ -149,13 +149,13 @@ def read_last_sound(source: SoundSource, sample_rate: int, count: int) -> tuple[
     """
     measured = survey(source)
     # The last block may be too short to measure its level.
-    loud = np.flatnonzero(measured.levels >= QUIET * measured.levels.max())
+    loud = np.flatnonzero(measured.levels >= MIN_LEVEL * measured.levels.max())
     end = measured.frames
     if loud[-1] < len(measured.levels) - 2:
         end = (int(loud[-1]) + 1) * measured.block
     start = max(0, end - math.ceil((count + 1) * source.rate / sample_rate))
     samples, peak = _read(source, measured, sample_rate, start, end)
-    if peak < SILENT:
+    if peak < MIN_PEAK:
         raise RecordingError(source.path, "is silent; choose a recording with sound in it")
     return samples[-count:], peak
 

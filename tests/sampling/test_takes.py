@@ -78,9 +78,9 @@ def test_the_chunks_are_decoded_as_one_map(model, held):
 def test_a_map_is_decoded_alike_by_pieces(model, monkeypatch):
     codes = torch.randint(16, (2, 23, 2), generator=torch.Generator().manual_seed(0))
     for loop in (False, True):
-        monkeypatch.setattr("distill_prior_gen.model.DECODED_AT_ONCE", 64)
+        monkeypatch.setattr("distill_prior_gen.model.MAX_DECODED_POSITIONS", 64)
         whole = model.decode_map(codes, loop)
-        monkeypatch.setattr("distill_prior_gen.model.DECODED_AT_ONCE", 1)
+        monkeypatch.setattr("distill_prior_gen.model.MAX_DECODED_POSITIONS", 1)
         torch.testing.assert_close(model.decode_map(codes, loop), whole)
     turned = model.decode_map(codes.roll(5, dims=1), loop=True)
     torch.testing.assert_close(turned, whole.roll(5 * 16, dims=1))
