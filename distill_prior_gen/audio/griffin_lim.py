@@ -161,7 +161,16 @@ class Transform:
 
 
 class LoopTransform:
-    """Like `Transform`, but for loops: windows wrap around, and frames are spread evenly."""
+    """Like `Transform`, but for loops: windows wrap around, and frames are spread evenly.
+
+    Attributes:
+        length: samples of the loop.
+        inside: slice of the whole loop, which has no padding.
+        starts: position at which each window begins, int64 ``[frame]``. It may be negative, since
+            windows wrap around.
+        window: ``[size]``.
+        weight: sum of the squared windows, ``[length]``.
+    """
 
     def __init__(
         self, spectrogram: SpectrogramSettings, frames: int, samples: int, device: torch.device
@@ -198,6 +207,14 @@ class MelCorrection:
         bands   [ group 0 ]                      16 bands each; neighbouring groups
                       [  group 1  ]              overlap in a few bins
                               [   group 2   ]
+
+    Attributes:
+        power: exponent of the magnitudes in the mel.
+        heard: slice from the first to the last bin that is in a band. Other bins are set to 0.
+        to_bands: slice of the bins, slice of the bands, and weights ``[bin, band]`` of each group
+            of bands.
+        to_bins: slice of the bins, slice of the bands, and weights ``[band, bin]`` of each group of
+            bins. The weights of a bin add up to 1, or to 0 if it is in no band.
     """
 
     def __init__(self, spectrogram: SpectrogramSettings, device: torch.device) -> None:

@@ -92,7 +92,7 @@ def read_file(path: str | os.PathLike[str], weights: bool = True) -> ModelFile:
 
 
 class _Blocks:
-    """A file that is read in blocks, whatever size its directory claims to have."""
+    """A file that is read in blocks, whatever size the directory of its archive claims to have."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -119,7 +119,7 @@ def _read_contents(path: Path, file: _Blocks, size: int, weights: bool) -> Any:
         return read_values(pickle, _Tensors(archive, folder, weights).view)
     except UnsafeError as error:
         raise ModelFileError(
-            f"{path} holds Python objects beside weights and settings; it was not loaded, "
+            f"{path} holds Python objects other than weights and settings; it was not loaded, "
             "since such a file can run code"
         ) from error
     except (ValuesError, MemoryError):

@@ -60,6 +60,7 @@ def read_state(contents: dict[str, Any], key: str) -> dict[str, Tensor]:
 
 
 def read_spectrogram(contents: dict[str, Any]) -> SpectrogramSettings:
+    """Settings of the mel spectrogram."""
     table = _table(contents, "spectrogram_config")
     for field in fields(SpectrogramSettings):
         if field.name not in table:

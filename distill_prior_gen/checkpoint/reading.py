@@ -44,8 +44,16 @@ MAX_TEXT_LENGTH = 200
 class Checkpoint:
     """A v2 model file whose settings and tensors fit together.
 
-    `prior_shape` and `prior_state` are None for a file without a prior. `sha256` is the SHA-256 of
-    the file, or "" if it was read without its weights.
+    Attributes:
+        path: the file.
+        contents: all values of the file.
+        sha256: SHA-256 of the file, or "" if it was read without its weights.
+        spectrogram: settings of the mel spectrogram.
+        chunk_samples: length of a chunk in samples.
+        vqvae_shape: arguments of `VQVAE`.
+        vqvae_state: tensors of the VQ-VAE by name.
+        prior_shape: arguments of `Prior`, or None for a file without a prior.
+        prior_state: tensors of the prior by name, or None for a file without a prior.
     """
 
     path: Path
@@ -117,6 +125,7 @@ class Checkpoint:
 
 
 def no_prior(path: Path) -> str:
+    """The message that a file has no prior, and how to train one."""
     return (
         f"{path} has no prior to sample from; train one with "
         f"'distill-prior train-prior {path} FOLDER', or in the Distill app with "

@@ -1,9 +1,11 @@
 """The prior: a decoder-only transformer over interleaved codes.
 
-Parameter names are those of the ``.distill`` file, which stem from
-``nn.TransformerEncoder`` (pre-norm, ReLU, no final norm in the stack). The
-blocks are written out here because ``nn.TransformerEncoder`` has no key/value
-cache, which `cached_prior.CachedPrior` adds.
+Parameter names are those of the ``.distill`` file, which come from ``nn.TransformerEncoder``
+(pre-norm, ReLU, no final norm in the stack). The blocks are written out here because
+``nn.TransformerEncoder`` has no key/value cache, which `cached_prior.CachedPrior` adds.
+
+References:
+    A. Vaswani et al.: Attention is all you need. 2017, arXiv:1706.03762 (the transformer).
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ from torch import Tensor, nn
 
 
 class SelfAttention(nn.Module):
-    """Causal multi-head self-attention, with ``nn.MultiheadAttention``'s parameters."""
+    """Causal multi-head self-attention, with the parameters of ``nn.MultiheadAttention``.
+
+    Input and output are ``[batch, token, hidden_size]``.
+    """
 
     def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -41,7 +46,10 @@ class SelfAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block, with ``nn.TransformerEncoderLayer``'s parameters."""
+    """Pre-norm transformer block, with the parameters of ``nn.TransformerEncoderLayer``.
+
+    Input and output are ``[batch, token, hidden_size]``.
+    """
 
     def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -58,7 +66,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Holds the blocks under the name they have in the file."""
+    """The blocks, under the name that they have in the file."""
 
     def __init__(self, blocks: Iterable[Block]) -> None:
         super().__init__()
@@ -74,15 +82,18 @@ class Stack(nn.Module):
 class Prior(nn.Module):
     """Autoregressive model of code sequences.
 
-    A sequence is one chunk's code map read row by row (lowest frequency band
-    first), the quantizer levels of a position next to each other: token
+    A sequence is the code map of one chunk, read row by row from the lowest frequency. The levels
+    of a position are next to each other: the index of a token is
     ``position * num_quantizers + level``.
 
     Args:
-        codebook_size: codes a level, K.
-        seq_len: tokens a chunk, H * W * num_quantizers.
-        num_quantizers: levels of the residual quantizer.
-        hidden_size, num_layers, num_heads, dropout: of the transformer.
+        codebook_size: number of codes of each level, K.
+        seq_len: number of tokens of a chunk, ``H * W * num_quantizers``.
+        num_quantizers: number of levels of the residual quantizer.
+        hidden_size: length of the vector of a token between the blocks.
+        num_layers: number of blocks.
+        num_heads: number of attention heads, a divisor of `hidden_size`.
+        dropout: fraction of the values that are dropped in training.
     """
 
     causal_mask: Tensor
@@ -109,7 +120,7 @@ class Prior(nn.Module):
         self.transformer = Stack(Block(hidden_size, num_heads, dropout) for _ in range(num_layers))
         self.ln_f = nn.LayerNorm(hidden_size)
         self.head = nn.Linear(hidden_size, codebook_size, bias=False)
-        # Part of the file format; attention here is causal without reading it.
+        # Part of the file format. The attention is causal without it.
         mask = torch.ones(seq_len, seq_len, dtype=torch.bool).triu(diagonal=1)
         self.register_buffer("causal_mask", mask)
 
@@ -119,10 +130,13 @@ class Prior(nn.Module):
         return self.pos_emb.weight + self.level_emb(levels % self.num_quantizers)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits ``[batch, token, codebook_size]`` of the token after each of `tokens`.
+        """Logits of the token that follows each of `tokens`.
 
         Args:
-            tokens: int64 ``[batch, token]``, at most ``seq_len`` tokens.
+            tokens: int64 ``[batch, token]``, at most `seq_len` tokens.
+
+        Returns:
+            ``[batch, token, codebook_size]``.
         """
         x = self.drop(self.token_emb(tokens) + self.position_embeddings()[: tokens.shape[1]])
         for block in self.transformer:
