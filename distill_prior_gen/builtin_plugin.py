@@ -27,9 +27,21 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.sample import sample
     from distill_prior_gen.cli.train import train
     from distill_prior_gen.cli.train_prior import train_prior
+    from distill_prior_gen.cli.train_vocoder import train_vocoder
     from distill_prior_gen.cli.ui import ui
 
-    for command in (sample, replay, info, train, train_prior, novelty, ui, benchmark, plugins):
+    for command in (
+        sample,
+        replay,
+        info,
+        train,
+        train_prior,
+        train_vocoder,
+        novelty,
+        ui,
+        benchmark,
+        plugins,
+    ):
         cli.add_command(command)
 
 
@@ -54,7 +66,10 @@ def distill_register_prior_samplers(register: RegisterSampler) -> None:
 @hookimpl
 def distill_register_vocoders(register: RegisterVocoder) -> None:
     from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
-    from distill_prior_gen.audio.vocoders import torchaudio_griffin_lim
+    from distill_prior_gen.audio.torchaudio_vocoder import torchaudio_griffin_lim
+    from distill_prior_gen.neural_vocoder import auto_vocoder, trained_vocoder
 
+    register("auto", auto_vocoder, loops=True, conditioned=True)
+    register("trained", trained_vocoder, loops=True, conditioned=True)
     register("mel-griffin-lim", mel_griffin_lim, loops=True)
     register("torchaudio", torchaudio_griffin_lim)

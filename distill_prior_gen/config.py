@@ -81,7 +81,8 @@ class GenerationConfig:
         vary: make a variation of the prompt instead of continuing it. This fraction of its codes is
             drawn again; 0 gives the model's reconstruction.
         loop: whether the end of the take leads into its beginning.
-        vocoder: name of the method that turns a mel spectrogram into a waveform.
+        vocoder: name of the method that turns a mel spectrogram into a waveform. ``"auto"`` is the
+            vocoder that was trained for the model if its file has one, else ``"mel-griffin-lim"``.
         quality: one of `QUALITIES`.
         seed: seed of all random numbers. The same seed and settings give the same take; None
             chooses a new one.
@@ -105,7 +106,7 @@ class GenerationConfig:
     prompt_crossfade: bool = False
     vary: float | None = None
     loop: bool = False
-    vocoder: str = "mel-griffin-lim"
+    vocoder: str = "auto"
     quality: str = "normal"
     seed: int | None = None
 

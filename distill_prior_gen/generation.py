@@ -14,10 +14,10 @@ from torch import Tensor
 
 from distill_prior_gen.audio.joining import rising_fade
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.audio.vocoders import Vocoder
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
 from distill_prior_gen.memory import check_memory
 from distill_prior_gen.model import PriorModel
+from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, Sampler
 from distill_prior_gen.sampling.layout import Layout, plan_layout
@@ -26,6 +26,7 @@ from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_
 from distill_prior_gen.sampling.takes import draw_chunks, draw_takes
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.torch_state import take_state
+from distill_prior_gen.vocoding import Vocoder
 
 SAMPLING_SHARE = 0.6
 """Fraction of the progress bar that belongs to sampling."""
@@ -41,7 +42,7 @@ class GenerationResult:
     Attributes:
         audio: float32 ``[samples]``, within -1 and 1.
         sample_rate: in Hz.
-        config: the settings, with the seed that was used.
+        config: the settings, with the seed and the vocoder that were used.
         codes: int64 ``[chunk, H * W, num_quantizers]``.
         mel: log1p mel power that was inverted, float32 ``[n_mels, frames]``; with
             ``join="crossfade"`` the mels of the chunks one after the other.
@@ -115,11 +116,11 @@ def generate_takes(
     config = config or GenerationConfig()
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
         raise ValueError(f"count must be a whole number of takes from 1, not {count!r}")
+    seed = new_seed() if config.seed is None else config.seed
+    config = replace(config, seed=seed, vocoder=choose_vocoder(model, config.vocoder))
     sampler = get_registered("sampler", config.sampler, samplers())
     vocoder = get_registered("vocoder", config.vocoder, vocoders())
     check_memory(model, config, count)
-    seed = new_seed() if config.seed is None else config.seed
-    config = replace(config, seed=seed)
     with take_state(model.device):
         prompt = read_prompt(model, config) if config.prompt else None
     layout = plan_layout(model, config, sampler.continues, prompt)
@@ -166,7 +167,9 @@ def _takes(
         stopwatch = Stopwatch(model.device)
         with take_state(model.device), stopwatch("invert"):
             with _exit_refused("vocoder", config.vocoder):
-                samples, mel = layout.invert(vocoder, model, take_config, mels[take], report)
+                samples, mel = layout.invert(
+                    vocoder, model, take_config, codes[take], mels[take], report
+                )
             audio, gain = _finish(model, take_config, layout, prompt, samples.cpu())
             # Copies, so that a result that is changed in place does not change another.
             mel, take_codes = mel.cpu().clone(), codes[take].clone()
@@ -282,7 +285,7 @@ def invert_mel(
     Raises:
         ValueError: if there is no such vocoder or quality.
     """
-    invert = get_registered("vocoder", vocoder, vocoders()).invert
+    chosen = get_registered("vocoder", vocoder, vocoders())
     if quality not in QUALITIES:
         raise ValueError(f"quality must be one of {', '.join(QUALITIES)}, not {quality!r}")
     if mel.dim() == 3:
@@ -293,4 +296,5 @@ def invert_mel(
         return torch.stack(takes)
     with take_state(mel.device):
         generator = random_generator(seed, Purpose.PHASE)
-        return invert(mel, spectrogram, generator, quality, no_progress)
+        arguments = {"conditioning": None} if chosen.conditioned else {}
+        return chosen.invert(mel, spectrogram, generator, quality, no_progress, **arguments)

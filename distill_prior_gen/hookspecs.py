@@ -17,8 +17,8 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from distill_prior_gen.audio.vocoders import Invert
     from distill_prior_gen.sampling.chunks import DrawChunks
+    from distill_prior_gen.vocoding import Invert
 
 PROJECT = "distill"
 
@@ -76,7 +76,9 @@ class RegisterSampler(Protocol):
 class RegisterVocoder(Protocol):
     """What `distill_register_vocoders` registers vocoders with."""
 
-    def __call__(self, name: str, invert: Invert, loops: bool = False) -> None: ...
+    def __call__(
+        self, name: str, invert: Invert, loops: bool = False, conditioned: bool = False
+    ) -> None: ...
 
 
 @hookspec
@@ -123,13 +125,17 @@ def distill_register_vocoders(register: RegisterVocoder) -> None:
     """Add methods to turn a mel into sound, for ``--vocoder`` and ``GenerationConfig.vocoder``.
 
     Args:
-        register: ``register(name, invert, loops=False)``. ``invert(mel, spectrogram,
-            generator, quality, progress)`` receives a log1p mel power spectrogram, float32
-            ``[n_mels, frames]``, its `SpectrogramSettings`, a ``numpy.random.Generator``,
-            ``"fast"``, ``"normal"`` or ``"best"``, and ``progress(share, text)``. It returns
-            ``(frames - 1) * hop_length`` float32 samples.
+        register: ``register(name, invert, loops=False, conditioned=False)``. ``invert(mel,
+            spectrogram, generator, quality, progress)`` receives a log1p mel power spectrogram,
+            float32 ``[n_mels, frames]``, its `SpectrogramSettings`, a
+            ``numpy.random.Generator``, ``"fast"``, ``"normal"`` or ``"best"``, and
+            ``progress(share, text)``. It returns ``(frames - 1) * hop_length`` float32 samples.
 
             With ``loops=True`` it is also called with ``loop_samples`` for loops. Then the end of
             the mel leads into its start, its frames are spread evenly over ``loop_samples``
             samples, and ``invert`` returns that many.
+
+            With ``conditioned=True`` it also receives ``conditioning``, which tells for each frame
+            of the mel which codes it was decoded from and their embeddings, see `Conditioning`.
+            It is None if the mel was not decoded from codes.
     """

@@ -10,6 +10,9 @@ from distill_prior_gen.model import PriorModel
 INVERSION_COPIES = 12
 """Waveforms and mels of a take that are in memory at once while it is inverted, at most."""
 
+EMBEDDING_COPIES = 3
+"""Code embeddings of all frames that are in memory at once with a trained vocoder, at most."""
+
 
 def check_memory(model: PriorModel, config: GenerationConfig, count: int) -> None:
     """Refuse takes that do not fit into memory, before any work is done.
@@ -19,9 +22,13 @@ def check_memory(model: PriorModel, config: GenerationConfig, count: int) -> Non
     """
     available = available_memory()
     spectrogram = model.spectrogram
-    mel = 4 * spectrogram.n_mels * model.sample_rate / spectrogram.hop_length
+    frame_rate = model.sample_rate / spectrogram.hop_length
+    mel = 4 * spectrogram.n_mels * frame_rate
     # All takes are decoded before the first is inverted.
     per_second = count * mel + INVERSION_COPIES * (4 * model.sample_rate + mel)
+    if model.vocoder:
+        embedding = model.grid[0] * model.checkpoint.vqvae_shape["codebook_dim"]
+        per_second += EMBEDDING_COPIES * 4 * embedding * frame_rate
     if available is not None and config.duration * per_second > available:
         raise MemoryError(
             f"{count} x {config.duration:g} s need more memory than there is; at most "

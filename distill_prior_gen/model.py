@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,13 @@ from torch import Tensor
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
-from distill_prior_gen.checkpoint.errors import refusing
+from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.torch_state import take_state
+
+logger = logging.getLogger("distill_prior_gen")
 
 MAX_DECODED_POSITIONS = 3072
 """Largest number of positions of the code map that are decoded at once: 64 chunks of the default
@@ -48,6 +52,8 @@ class PriorModel:
         vqvae: the network from mel spectrograms to codes and back.
         prior: the network from int64 tokens ``[batch, token]`` to logits ``[batch, token,
             codebook_size]``.
+        vocoder: the trained vocoder of the file, or None.
+        vocoder_fault: why the trained vocoder of the file cannot be used, or "".
         checkpoint: the settings in the file.
         device: device of both networks.
     """
@@ -56,6 +62,8 @@ class PriorModel:
     prior: Prior
     checkpoint: Checkpoint
     device: torch.device
+    vocoder: VocoderNetwork | None = None
+    vocoder_fault: str = ""
 
     @property
     def path(self) -> Path:
@@ -195,6 +203,8 @@ class PriorModel:
 def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto") -> PriorModel:
     """Load a v2 ``.distill`` file with a prior.
 
+    A trained vocoder that cannot be used is reported in one line of the log.
+
     Args:
         path: the model file.
         device: where the networks run. ``"auto"`` is the accelerator (CUDA, MPS) if there is one,
@@ -209,7 +219,15 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
     with refusing(path), take_state():
         checkpoint = read_checkpoint(path)
         prior, vqvae = checkpoint.build_prior().to(target), checkpoint.build_vqvae().to(target)
-    return PriorModel(vqvae, prior, checkpoint, target)
+        vocoder, fault = None, checkpoint.vocoder_fault
+        try:
+            if network := checkpoint.build_vocoder():
+                vocoder = network.to(target)
+        except ModelFileError as error:
+            fault = str(error)
+    if fault:
+        logger.warning("%s: its trained vocoder cannot be used: %s", path, fault)
+    return PriorModel(vqvae, prior, checkpoint, target, vocoder, fault)
 
 
 def find_device(device: str | torch.device) -> torch.device:

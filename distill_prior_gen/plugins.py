@@ -24,8 +24,8 @@ from distill_prior_gen.messages import in_words, printable
 from distill_prior_gen.version import __version__
 
 if TYPE_CHECKING:
-    from distill_prior_gen.audio.vocoders import Invert, Vocoder
     from distill_prior_gen.sampling.chunks import DrawChunks, Sampler
+    from distill_prior_gen.vocoding import Invert, Vocoder
 
 DISTRIBUTION = "distill-prior-gen"
 BUILTIN, BUILTIN_MODULE = "prior-sampler", "distill_prior_gen.builtin_plugin"
@@ -264,15 +264,17 @@ class _Samplers(_Collector):
 
 
 class _Vocoders(_Collector):
-    kinds: ClassVar[dict[str, Any]] = {"invert": Callable, "loops": bool}
+    kinds: ClassVar[dict[str, Any]] = {"invert": Callable, "loops": bool, "conditioned": bool}
 
     def arguments(self) -> dict[str, Any]:
         return {"register": self.register}
 
-    def register(self, name: str, invert: Invert, loops: bool = False) -> None:
-        from distill_prior_gen.audio.vocoders import Vocoder
+    def register(
+        self, name: str, invert: Invert, loops: bool = False, conditioned: bool = False
+    ) -> None:
+        from distill_prior_gen.vocoding import Vocoder
 
-        self.items[name] = Vocoder(invert, loops)
+        self.items[name] = Vocoder(invert, loops, conditioned)
 
 
 COLLECTORS: dict[str, type[_Collector]] = {

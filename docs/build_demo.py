@@ -47,6 +47,8 @@ def build(folder: Path, output: Path) -> None:
     from distill_prior_gen.training.data import read_dataset
     from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.prior import train_prior
+    from distill_prior_gen.training.settings import VocoderSettings
+    from distill_prior_gen.training.vocoder import train_vocoder
     from distill_prior_gen.training.vqvae import train_vqvae
 
     missing = [name for name in RECORDINGS if not (folder / f"{name}.flac").exists()]
@@ -57,9 +59,12 @@ def build(folder: Path, output: Path) -> None:
             shutil.copy(folder / f"{name}.flac", chosen)
         dataset = replace(read_dataset(chosen), name="bells, choir, guitar, glass")
         vqvae = train_vqvae(dataset, progress=partial_progress(report, 0.0, 0.35))
-        prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.35, 1.0))
+        prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.35, 0.6))
+        settings = VocoderSettings(epochs=40, patience=40)
+        stage = partial_progress(report, 0.6, 1.0)
+        vocoder = train_vocoder(vqvae.vqvae, dataset, settings, progress=stage)
         whole = Path(chosen) / "Demo.distill"
-        save_model(whole, dataset, vqvae, prior)
+        save_model(whole, dataset, vqvae, prior, vocoder=vocoder)
         contents: dict[str, Any] = torch.load(whole, weights_only=True)
     for key in ("model_state_dict", "prior_state_dict"):
         contents[key] = {

@@ -340,7 +340,10 @@ def test_a_plugin_can_be_registered_and_taken_away_again(half, caplog):
     with caplog.at_level(logging.WARNING):
         assert {"short", "nan"} <= plugins.vocoders().keys()
     assert "Plugin half: 'torchaudio' is taken by plugin prior-sampler" in caplog.messages
-    assert plugins.vocoders()["torchaudio"].invert.__module__ == "distill_prior_gen.audio.vocoders"
+    assert (
+        plugins.vocoders()["torchaudio"].invert.__module__
+        == "distill_prior_gen.audio.torchaudio_vocoder"
+    )
     plugins.registry().manager.unregister(half)
     assert "nan" not in plugins.vocoders()
 

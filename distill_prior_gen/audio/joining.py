@@ -55,12 +55,15 @@ def close_loop(sound: Tensor, overlap: int) -> Tensor:
     return overlap_add(torch.stack([sound, sound]), overlap)[..., length : 2 * length]
 
 
-def stretch_loop(mel: Tensor, frames: int) -> Tensor:
-    """Stretch a log-mel ``[n_mels, frame]`` to `frames` frames by dropping or repeating some.
+def stretched_frames(frames: int, new_frames: int) -> Tensor:
+    """Indices that stretch `frames` frames to `new_frames` by dropping or repeating some.
 
     Interpolation would blur some places more than others.
+
+    Returns:
+        int64 ``[new_frames]``.
     """
-    return mel[:, torch.arange(frames, device=mel.device) * mel.shape[-1] // frames]
+    return torch.arange(new_frames) * frames // new_frames
 
 
 def resample_loop(sound: Tensor, samples: int) -> Tensor:

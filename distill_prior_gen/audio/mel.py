@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import reprlib
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from types import ModuleType
 
@@ -33,6 +34,9 @@ MAX_BINS = 2**22
 
 MAX_BANDS = 2**19
 """Mel bands of all frames of a second. The default settings have 12,000."""
+
+MIN_BAND_WEIGHT, MIN_DENSITY = 1e-6, 1e-5
+"""Limits that keep the guess of the magnitudes finite where a band is empty or silent."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,21 @@ class SpectrogramSettings:
             self.sample_rate,
         )
 
+    def guess_log_magnitudes(self, mel: Tensor) -> Tensor:
+        """First guess of the STFT's log magnitudes: each bin has the mean of its mel bands.
+
+        Bins outside of all bands have the magnitude of the nearest bin within one.
+
+        Args:
+            mel: log-mels ``[..., n_mels, frames]``.
+
+        Returns:
+            float32 ``[..., frames, n_fft // 2 + 1]``.
+        """
+        band_weights, spread = (t.to(mel.device) for t in _band_means(self))
+        density = mel.expm1().clamp(min=0).mT / band_weights
+        return (density + MIN_DENSITY).log() @ spread / self.power
+
     def log_mel(self, samples: Tensor) -> Tensor:
         """Log-mel of samples ``[..., samples]``: ``log1p`` of the mel power.
 
@@ -137,6 +156,21 @@ class SpectrogramSettings:
         magnitude = spectrum.abs().pow(self.power)
         bank = self.filter_bank().to(samples.device)
         return (magnitude.mT @ bank).mT.log1p()
+
+
+@lru_cache(maxsize=4)
+def _band_means(spectrogram: SpectrogramSettings) -> tuple[Tensor, Tensor]:
+    """Sum of the weights of each band, ``[n_mels]``, and share of the bands in each bin.
+
+    Returns:
+        The second is float32 ``[n_mels, n_fft // 2 + 1]``.
+    """
+    bank = spectrogram.filter_bank()
+    weights = bank.sum(dim=1, keepdim=True)
+    heard = (weights[:, 0] > 0).nonzero()[:, 0]
+    nearest = (torch.arange(len(bank))[:, None] - heard).abs().argmin(dim=1)
+    shares = (bank / weights.where(weights > 0, 1))[heard[nearest]]
+    return bank.sum(dim=0).clamp(min=MIN_BAND_WEIGHT), shares.mT.contiguous()
 
 
 def import_torchaudio() -> ModuleType:

@@ -52,7 +52,7 @@ def check_version(contents: dict[str, Any]) -> None:
 
 def read_state(contents: dict[str, Any], key: str) -> dict[str, Tensor]:
     """The tensors of a network by their names."""
-    state = _table(contents, key)
+    state = required_table(contents, key)
     for name, tensor in state.items():
         if type(name) is not str or type(tensor) is not Tensor:
             raise ValueError(f"{key} holds something other than a tensor under {shortened(name)}")
@@ -61,7 +61,7 @@ def read_state(contents: dict[str, Any], key: str) -> dict[str, Tensor]:
 
 def read_spectrogram(contents: dict[str, Any]) -> SpectrogramSettings:
     """Settings of the mel spectrogram."""
-    table = _table(contents, "spectrogram_config")
+    table = required_table(contents, "spectrogram_config")
     for field in fields(SpectrogramSettings):
         if field.name not in table:
             raise ValueError(f"{field.name} is missing in spectrogram_config")
@@ -91,20 +91,20 @@ def read_chunk_samples(contents: dict[str, Any], spectrogram: SpectrogramSetting
 def read_vqvae_shape(contents: dict[str, Any], state: dict[str, Tensor]) -> dict[str, int]:
     """Arguments of `VQVAE`. Adds `CLUSTER_SIZE` to `state` if the file has none."""
     embed = "quantizer.rvq.layers.{}._codebook.embed"
-    _, codebook_size, codebook_dim = _sizes(state, embed.format(0), 3)
-    levels = _layers(state, embed)
+    _, codebook_size, codebook_dim = sizes_of(state, embed.format(0), 3)
+    levels = count_layers(state, embed)
     shape = {
         "codebook_dim": codebook_dim,
         "codebook_size": codebook_size,
         "num_quantizers": levels,
     }
-    _compare_sizes("vqvae_config", _table(contents, "vqvae_config"), shape)
+    compare_sizes("vqvae_config", required_table(contents, "vqvae_config"), shape)
     if levels > MAX_LEVELS:
         raise ValueError(f"num_quantizers must be at most {MAX_LEVELS}, not {levels}")
     for level in range(levels):
         used = torch.ones(1, codebook_size, device=state[embed.format(0)].device)
         state.setdefault(CLUSTER_SIZE.format(level), used)
-    _compare_tensors("model_state_dict", state, VQVAE, shape)
+    compare_tensors("model_state_dict", state, VQVAE, shape)
     return shape
 
 
@@ -124,15 +124,15 @@ def read_prior_shape(
         grid: rows and columns of a chunk's code map.
         chunk_s: length of a chunk in seconds.
     """
-    config = _table(contents, "prior_config")
-    codebook_size, hidden_size = _sizes(state, "token_emb.weight", 2)
+    config = required_table(contents, "prior_config")
+    codebook_size, hidden_size = sizes_of(state, "token_emb.weight", 2)
     shape = {
-        "seq_len": _sizes(state, "pos_emb.weight", 2)[0],
-        "num_quantizers": _sizes(state, "level_emb.weight", 2)[0],
+        "seq_len": sizes_of(state, "pos_emb.weight", 2)[0],
+        "num_quantizers": sizes_of(state, "level_emb.weight", 2)[0],
         "hidden_size": hidden_size,
-        "num_layers": _layers(state, "transformer.layers.{}.norm1.weight"),
+        "num_layers": count_layers(state, "transformer.layers.{}.norm1.weight"),
     }
-    _compare_sizes("prior_config", config, shape)
+    compare_sizes("prior_config", config, shape)
     for name, size in (
         ("codebook_size", codebook_size),
         ("num_quantizers", shape["num_quantizers"]),
@@ -160,7 +160,7 @@ def read_prior_shape(
     if shape["num_layers"] > MAX_LAYERS:
         raise ValueError(f"num_layers must be at most {MAX_LAYERS}, not {shape['num_layers']}")
     shape |= {"codebook_size": codebook_size, "num_heads": heads}
-    _compare_tensors("prior_state_dict", state, Prior, shape)
+    compare_tensors("prior_state_dict", state, Prior, shape)
     return shape
 
 
@@ -170,14 +170,16 @@ def check_memory(tensors: Iterable[Tensor], size: int) -> None:
         raise ValueError("its tensors claim more data than the file holds")
 
 
-def _table(contents: dict[str, Any], key: str) -> dict[str, Any]:
+def required_table(contents: dict[str, Any], key: str) -> dict[str, Any]:
+    """A dictionary of a file."""
     table = contents.get(key)
     if not isinstance(table, dict):
         raise ValueError(f"{key} is missing")
     return table
 
 
-def _sizes(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+def sizes_of(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    """Shape of a tensor with a number of dimensions."""
     if name not in state:
         raise ValueError(f"the weights {name} are missing")
     if state[name].ndim != dimensions or 0 in state[name].shape:
@@ -185,11 +187,13 @@ def _sizes(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, .
     return tuple(state[name].shape)
 
 
-def _layers(state: dict[str, Tensor], pattern: str) -> int:
+def count_layers(state: dict[str, Tensor], pattern: str) -> int:
+    """Number of layers whose tensors have names of a pattern."""
     return next(i for i in itertools.count() if pattern.format(i) not in state)
 
 
-def _compare_sizes(key: str, config: dict[str, Any], shape: dict[str, int]) -> None:
+def compare_sizes(key: str, config: dict[str, Any], shape: dict[str, int]) -> None:
+    """Compare sizes in a configuration with those of the tensors."""
     for name, size in shape.items():
         if name not in config:
             raise ValueError(f"{name} is missing in {key}")
@@ -209,12 +213,13 @@ def _expected_tensors(
     return {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in state.items()}
 
 
-def _compare_tensors(
+def compare_tensors(
     key: str,
     state: dict[str, Tensor],
     network: Callable[..., nn.Module],
     shape: dict[str, int],
 ) -> None:
+    """Compare shapes and types of tensors with those of a network with the arguments `shape`."""
     expected = _expected_tensors(network, tuple(shape.items()))
     if missing := expected.keys() - state.keys():
         raise ValueError(f"{key} lacks {_some(missing)}")

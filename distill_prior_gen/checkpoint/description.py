@@ -9,11 +9,13 @@ from distill_prior_gen.checkpoint.archive import read_file
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.checkpoint.reading import (
     MAX_TEXT_LENGTH,
+    Checkpoint,
     check_file,
     no_prior,
     shown_text,
     table,
 )
+from distill_prior_gen.checkpoint.vocoder import METADATA
 from distill_prior_gen.messages import printable
 
 MAX_NUMBER = 1e15
@@ -50,6 +52,8 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "chunk_s": None,
         "codebook": None,
         "prior": None,
+        "vocoder": None,
+        "vocoder_fault": None,
         "playable": False,
         "reason": None,
     }
@@ -68,6 +72,8 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "columns": width,
         "health": _health(table(file.contents, "codebook_health_snapshot"), levels),
     }
+    description["vocoder"] = _vocoder(checkpoint)
+    description["vocoder_fault"] = printable(checkpoint.vocoder_fault) or None
     if checkpoint.prior_shape is None or checkpoint.prior_state is None:
         return description | {"reason": printable(no_prior(checkpoint.path))}
     training = table(file.contents, "prior_metadata")
@@ -82,6 +88,20 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "epochs": _number(training.get("epochs_trained")),
     }
     return description | {"playable": True}
+
+
+def _vocoder(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Description of the trained vocoder of a file, or None if there is none."""
+    if checkpoint.vocoder_shape is None or checkpoint.vocoder_state is None:
+        return None
+    training = table(checkpoint.contents, METADATA)
+    return {
+        "width": checkpoint.vocoder_shape["width"],
+        "blocks": checkpoint.vocoder_shape["num_blocks"],
+        "parameters": sum(t.numel() for t in checkpoint.vocoder_state.values()),
+        "distance_db": _number(training.get("log_spectral_distance_db")),
+        "mel_griffin_lim_distance_db": _number(training.get("reference_distance_db")),
+    }
 
 
 def _number(value: Any) -> int | float | None:

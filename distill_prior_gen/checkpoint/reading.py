@@ -7,6 +7,7 @@ the configuration claims is compared with the tensors before it is used.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.checkpoint import vocoder
 from distill_prior_gen.checkpoint.archive import ModelFile, read_file
 from distill_prior_gen.checkpoint.checks import (
     VERSION,
@@ -29,6 +31,7 @@ from distill_prior_gen.checkpoint.checks import (
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.messages import printable
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
 FIRST_TOKEN_COUNTS = "first_token_counts"
@@ -54,6 +57,9 @@ class Checkpoint:
         vqvae_state: tensors of the VQ-VAE by name.
         prior_shape: arguments of `Prior`, or None for a file without a prior.
         prior_state: tensors of the prior by name, or None for a file without a prior.
+        vocoder_shape: arguments of `VocoderNetwork`, or None for a file without a trained vocoder.
+        vocoder_state: tensors of the vocoder by name, or None for a file without one.
+        vocoder_fault: why the trained vocoder of the file cannot be used, or "".
     """
 
     path: Path
@@ -65,6 +71,9 @@ class Checkpoint:
     vqvae_state: dict[str, Tensor]
     prior_shape: dict[str, int] | None = None
     prior_state: dict[str, Tensor] | None = None
+    vocoder_shape: dict[str, int] | None = None
+    vocoder_state: dict[str, Tensor] | None = None
+    vocoder_fault: str = ""
 
     @property
     def frames(self) -> int:
@@ -122,6 +131,19 @@ class Checkpoint:
             prior = Prior(**self.prior_shape)
         prior.load_state_dict(_weights(self.path, self.prior_state), strict=True, assign=True)
         return prior.eval().requires_grad_(False)
+
+    def build_vocoder(self) -> VocoderNetwork | None:
+        """The trained vocoder with its weights, in float32 and evaluation mode, or None.
+
+        Raises:
+            ModelFileError: if a weight is not finite.
+        """
+        if self.vocoder_shape is None or self.vocoder_state is None:
+            return None
+        with torch.device("meta"):
+            network = VocoderNetwork(**self.vocoder_shape)
+        network.load_state_dict(_weights(self.path, self.vocoder_state), strict=True, assign=True)
+        return network.eval().requires_grad_(False)
 
 
 def no_prior(path: Path) -> str:
@@ -187,18 +209,40 @@ def _check(file: ModelFile) -> Checkpoint:
     vqvae_state = read_state(contents, "model_state_dict")
     with_prior = contents.get("has_prior") is True or contents.get("prior_state_dict") is not None
     prior_state = read_state(contents, "prior_state_dict") if with_prior else {}
-    check_memory((*vqvae_state.values(), *prior_state.values()), file.size)
+    check_memory(_tensors(contents), file.size)
     spectrogram = read_spectrogram(contents)
     chunk_samples = read_chunk_samples(contents, spectrogram)
     vqvae_shape = read_vqvae_shape(contents, vqvae_state)
     checkpoint = Checkpoint(
         path, contents, file.sha256, spectrogram, chunk_samples, vqvae_shape, vqvae_state
     )
+    checkpoint = _with_vocoder(checkpoint)
     if not with_prior:
         return checkpoint
     chunk_s = chunk_samples / spectrogram.sample_rate
     prior_shape = read_prior_shape(contents, prior_state, vqvae_shape, checkpoint.grid, chunk_s)
     return replace(checkpoint, prior_shape=prior_shape, prior_state=prior_state)
+
+
+def _tensors(contents: dict[str, Any]) -> Iterator[Tensor]:
+    """All tensors of the networks in a file."""
+    for key in ("model_state_dict", "prior_state_dict", vocoder.STATE):
+        yield from (t for t in table(contents, key).values() if isinstance(t, Tensor))
+
+
+def _with_vocoder(checkpoint: Checkpoint) -> Checkpoint:
+    """Add the trained vocoder, or why it cannot be used; the model plays without it."""
+    contents = checkpoint.contents
+    if contents.get(vocoder.STATE) is None and contents.get(vocoder.CONFIG) is None:
+        return checkpoint
+    codebook_dim = checkpoint.vqvae_shape["codebook_dim"]
+    try:
+        shape, state = vocoder.read_vocoder(
+            contents, checkpoint.spectrogram, checkpoint.grid, codebook_dim
+        )
+    except ValueError as error:
+        return replace(checkpoint, vocoder_fault=str(error))
+    return replace(checkpoint, vocoder_shape=shape, vocoder_state=state)
 
 
 def _weights(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:

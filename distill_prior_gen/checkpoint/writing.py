@@ -13,8 +13,11 @@ from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
+from distill_prior_gen.checkpoint.errors import ModelFileError
 from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
+from distill_prior_gen.checkpoint.vocoder import vocoder_entries
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import VQVAE
 
 
@@ -28,6 +31,8 @@ def write_checkpoint(
     prior_metadata: dict[str, Any] | None = None,
     overwrite: bool = False,
     *,
+    vocoder: VocoderNetwork | None = None,
+    vocoder_metadata: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     health: dict[str, dict[str, float]] | None = None,
     losses: dict[str, Any] | None = None,
@@ -39,6 +44,8 @@ def write_checkpoint(
         metadata: ``name``, ``dataset_name`` and so on. The Distill app ignores other keys than its
             own.
         prior_metadata: ``best_perplexity`` and so on.
+        vocoder: trained vocoder.
+        vocoder_metadata: ``log_spectral_distance`` and so on.
         training: settings that the VQ-VAE was trained with.
         health: ``utilization``, ``perplexity`` and ``dead_codes`` of ``level_0`` and so on.
         losses: losses of the VQ-VAE by epoch.
@@ -69,6 +76,8 @@ def write_checkpoint(
     }
     if prior is not None:
         contents |= _prior_entries(prior, prior_metadata)
+    if vocoder is not None:
+        contents |= vocoder_entries(vocoder, dict(vocoder_metadata or {}))
     with atomic_write(path, overwrite) as partial:
         torch.save(contents, partial)
 
@@ -87,6 +96,19 @@ def replace_prior(
     write_with_prior(Path(path), read_checkpoint(path), prior, prior_metadata, overwrite=True)
 
 
+def unchanged_checkpoint(path: Path, checkpoint: Checkpoint) -> Checkpoint:
+    """Read a model file again, of which a network was trained in the meantime.
+
+    Raises:
+        ModelFileError: if its VQ-VAE is not that of `checkpoint` any more.
+    """
+    now = read_checkpoint(path)
+    before, after = checkpoint.vqvae_state, now.vqvae_state
+    if before.keys() != after.keys() or not all(t.equal(after[n]) for n, t in before.items()):
+        raise ModelFileError(f"{path} was changed during the training")
+    return now
+
+
 def write_with_prior(
     path: Path,
     checkpoint: Checkpoint,
@@ -99,9 +121,29 @@ def write_with_prior(
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
     """
-    contents = checkpoint.contents | _prior_entries(prior, prior_metadata)
+    _write_with(path, checkpoint, _prior_entries(prior, prior_metadata), overwrite)
+
+
+def write_with_vocoder(
+    path: Path,
+    checkpoint: Checkpoint,
+    vocoder: VocoderNetwork,
+    vocoder_metadata: dict[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Write the contents of a model file with another vocoder, as a whole or not at all.
+
+    Raises:
+        FileExistsError: if `path` exists and `overwrite` is False.
+    """
+    _write_with(path, checkpoint, vocoder_entries(vocoder, vocoder_metadata), overwrite)
+
+
+def _write_with(
+    path: Path, checkpoint: Checkpoint, entries: dict[str, Any], overwrite: bool
+) -> None:
     with atomic_write(path, overwrite) as partial:
-        torch.save(contents, partial)
+        torch.save(checkpoint.contents | entries, partial)
 
 
 def _prior_entries(prior: Prior, metadata: dict[str, Any] | None) -> dict[str, Any]:

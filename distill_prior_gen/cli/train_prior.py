@@ -27,8 +27,6 @@ from distill_prior_gen.training.saving import check_space, reserve, save
 from distill_prior_gen.training.settings import TRAINING_LIMITS, PriorSettings
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from distill_prior_gen.checkpoint import Checkpoint
     from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.prior import TrainedPrior
@@ -124,21 +122,10 @@ def _prepare(
 
 def _save(checkpoint: Checkpoint, prior: TrainedPrior) -> tuple[Path, str]:
     """Put the prior into the model file; if that fails, into a copy in another folder."""
-    from distill_prior_gen.checkpoint import ModelFileError, read_checkpoint
-    from distill_prior_gen.checkpoint.writing import write_with_prior
+    from distill_prior_gen.checkpoint.writing import unchanged_checkpoint, write_with_prior
 
     def write(path: Path, overwrite: bool) -> None:
-        source = checkpoint
-        if overwrite:
-            source = read_checkpoint(path)
-            if not _equal_states(source.vqvae_state, checkpoint.vqvae_state):
-                raise ModelFileError(f"{path} was changed while its prior was trained")
+        source = unchanged_checkpoint(path, checkpoint) if overwrite else checkpoint
         write_with_prior(path, source, prior.prior, prior.metadata, overwrite)
 
     return save(checkpoint.path, write, overwrite=True)
-
-
-def _equal_states(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
-    return first.keys() == second.keys() and all(
-        bool((tensor == second[name]).all()) for name, tensor in first.items()
-    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.loop import TrainingHistory
     from distill_prior_gen.training.prior import TrainedPrior
+    from distill_prior_gen.training.vocoder import TrainedVocoder
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
 VQVAE_OPTIONS = {
@@ -44,6 +45,16 @@ PRIOR_OPTIONS = {
     "learning_rate": "Peak of the learning rate of the prior.",
     "weight_decay": "Weight decay of the prior.",
     "patience": "Epochs without a better prior before training stops.",
+}
+
+VOCODER_OPTIONS = {
+    "width": "Width of the vocoder, at most.",
+    "blocks": "Number of blocks of the vocoder.",
+    "epochs": "Largest number of epochs for the vocoder.",
+    "batch_size": "Number of segments of a training step for the vocoder.",
+    "learning_rate": "Peak of the learning rate of the vocoder.",
+    "weight_decay": "Weight decay of the vocoder.",
+    "patience": "Epochs in which the vocoder may get worse on held-out recordings.",
 }
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -235,6 +246,28 @@ def prior_result(trained: TrainedPrior) -> dict[str, Any]:
         "code_perplexity": trained.code_perplexity,
         "interrupted": trained.history.interrupted,
         "warnings": trained.warnings,
+    }
+
+
+def vocoder_notes(trained: TrainedVocoder, stored: bool) -> list[str]:
+    """A line about a trained vocoder."""
+    distances = (
+        f"held-out recordings differ by {trained.distance:.2f} dB, with mel-griffin-lim by "
+        f"{trained.reference_distance:.2f} dB"
+    )
+    if not stored:
+        return [f"Error: the vocoder was not stored: {distances}; --keep stores it nevertheless"]
+    return [f"vocoder: epoch {trained.history.epoch} kept, {distances}"]
+
+
+def vocoder_result(trained: TrainedVocoder) -> dict[str, Any]:
+    """Description of a trained vocoder for ``--json``."""
+    return {
+        "epochs": len(trained.history.val_losses),
+        "kept_epoch": trained.history.epoch,
+        "distance_db": trained.distance,
+        "mel_griffin_lim_distance_db": trained.reference_distance,
+        "interrupted": trained.history.interrupted,
     }
 
 

@@ -12,9 +12,11 @@ References:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from vector_quantize_pytorch import ResidualVQ
@@ -114,14 +116,29 @@ class VQVAE(nn.Module):
         embeddings = self.encoder(mel.unsqueeze(1))
         return self.quantizer.rvq(embeddings.flatten(2).mT)[1]
 
-    def codes_to_embeddings(self, codes: Tensor, grid: tuple[int, int]) -> Tensor:
+    def codes_to_embeddings(self, codes: Tensor, grid: Sequence[int]) -> Tensor:
         """Sums of the code vectors of all levels, ``[batch, codebook_dim, H, W]``.
 
         Args:
             codes: codes row by row, int64 ``[batch, H * W, level]``.
             grid: ``(H, W)``.
         """
-        return self.quantizer.rvq.get_output_from_indices(codes).mT.unflatten(2, grid)
+        return self.quantizer.rvq.get_output_from_indices(codes).mT.unflatten(2, tuple(grid))
+
+    def frame_embeddings(self, codes: Tensor, loop: bool = False) -> Tensor:
+        """Embeddings of a code map, interpolated linearly from columns to frames.
+
+        Args:
+            codes: int64 ``[H, column, level]``.
+            loop: whether the first column follows the last.
+
+        Returns:
+            float32 ``[codebook_dim, H, STRIDE * column]``.
+        """
+        embeddings = self.codes_to_embeddings(codes.flatten(0, 1)[None], codes.shape[:2])[0]
+        ends = embeddings[..., [-1, 0]] if loop else embeddings[..., [0, -1]]
+        padded = torch.cat([ends[..., :1], embeddings, ends[..., 1:]], dim=-1)
+        return interpolate_columns(padded)
 
     def decode(self, embeddings: Tensor, n_mels: int, frames: int) -> Tensor:
         """Decode embeddings ``[batch, codebook_dim, H, W]``.
@@ -130,3 +147,16 @@ class VQVAE(nn.Module):
             Log-mels ``[batch, n_mels, frames]``.
         """
         return self.decoder(embeddings)[:, 0, :n_mels, :frames]
+
+
+def interpolate_columns(embeddings: Tensor) -> Tensor:
+    """Interpolate embeddings linearly from columns to frames, without the first and last column.
+
+    Args:
+        embeddings: ``[codebook_dim, H, column]``.
+
+    Returns:
+        ``[codebook_dim, H, STRIDE * (column - 2)]``.
+    """
+    frames = F.interpolate(embeddings, scale_factor=STRIDE, mode="linear")
+    return frames[..., STRIDE:-STRIDE]

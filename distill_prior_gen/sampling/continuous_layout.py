@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.joining import rising_fade
-from distill_prior_gen.audio.vocoders import Vocoder, invert_loop
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.sampling.chunks import CodeColumn
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
+from distill_prior_gen.vocoding import Conditioning, Inversion, Vocoder
 
 
 @dataclass(frozen=True)
@@ -127,18 +127,45 @@ class ContinuousLayout:
         """
         chunks = codes.unflatten(1, model.grid)
         mel = model.decode_map(self.code_map(chunks), self.loop)
-        if self.loop_overlap > 1:  # the first column, at the loop point, stays as it is
-            fade = slice(STRIDE, STRIDE * self.loop_overlap)
-            first = model.decode_map(chunks[0, :, : self.valid_columns])[:, fade].expm1()
-            weight = rising_fade(first.shape[1]).to(first)
-            mel[:, fade] = torch.lerp(mel[:, fade].expm1(), first, weight).log1p()
-        return mel[:, self.trim_start : self.trim_start + self.frames]
+        if self.loop_overlap > 1:
+            first = model.decode_map(chunks[0, :, : self.valid_columns])
+            mel = self._return_to_first(mel.expm1(), first.expm1()).log1p()
+        return mel[:, self.heard_frames]
+
+    @property
+    def heard_frames(self) -> slice:
+        """Frames of the decoded code map that are inverted."""
+        return slice(self.trim_start, self.trim_start + self.frames)
+
+    def _return_to_first(self, later: Tensor, first: Tensor) -> Tensor:
+        """Crossfade the columns of a loop that were drawn twice; axes ``[..., frame]``.
+
+        The first column, at the loop point, stays as it is.
+        """
+        fade = slice(STRIDE, STRIDE * self.loop_overlap)
+        weight = rising_fade(fade.stop - fade.start).to(later)
+        faded = torch.lerp(later[..., fade], first[..., fade], weight)
+        return torch.cat([later[..., : fade.start], faded, later[..., fade.stop :]], dim=-1)
+
+    def conditioning(self, model: PriorModel, codes: Tensor) -> Conditioning:
+        """What the mel of `decode` was decoded from; same arguments."""
+        chunks = codes.unflatten(1, model.grid).to(model.device)
+        code_map = self.code_map(chunks)
+        embeddings = model.vqvae.frame_embeddings(code_map, self.loop)
+        frame_codes = code_map.repeat_interleave(STRIDE, dim=1)
+        if self.loop_overlap > 1:
+            first = chunks[0, :, : self.valid_columns]
+            embeddings = self._return_to_first(embeddings, model.vqvae.frame_embeddings(first))
+            louder = slice((STRIDE + STRIDE * self.loop_overlap) // 2, STRIDE * self.loop_overlap)
+            frame_codes[:, louder] = first.repeat_interleave(STRIDE, dim=1)[:, louder]
+        return Conditioning(model, frame_codes, embeddings).at(self.heard_frames)
 
     def invert(
         self,
         vocoder: Vocoder,
         model: PriorModel,
         config: GenerationConfig,
+        codes: Tensor,
         mel: Tensor,
         progress: Progress,
     ) -> tuple[Tensor, Tensor]:
@@ -149,8 +176,11 @@ class ContinuousLayout:
         """
         assert config.seed is not None
         generator = random_generator(config.seed, Purpose.PHASE)
-        arguments = mel, model.spectrogram, generator, config.quality, progress
+        conditioning = self.conditioning(model, codes) if vocoder.conditioned else None
+        inversion = Inversion(
+            mel, model.spectrogram, generator, config.quality, progress, conditioning
+        )
         if self.loop:
             overlap = config.overlap_samples(model.sample_rate)
-            return invert_loop(vocoder, *arguments, self.samples, overlap), mel
-        return vocoder.invert(*arguments)[: self.samples], mel
+            return inversion.invert_loop(vocoder, self.samples, overlap), mel
+        return inversion.invert(vocoder)[: self.samples], mel

@@ -14,11 +14,12 @@ from distill_prior_gen.audio.joining import (
     overlap_add,
     pieces_needed,
 )
-from distill_prior_gen.audio.vocoders import Vocoder, invert_loop
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
+from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.sampling.chunks import CodeColumn
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
+from distill_prior_gen.vocoding import Conditioning, Inversion, Vocoder
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class CrossfadedLayout(ABC):
         vocoder: Vocoder,
         model: PriorModel,
         config: GenerationConfig,
+        codes: Tensor,
         mel: Tensor,
         progress: Progress,
     ) -> tuple[Tensor, Tensor]:
@@ -106,20 +108,42 @@ class CrossfadedMels(CrossfadedLayout):
         vocoder: Vocoder,
         model: PriorModel,
         config: GenerationConfig,
+        codes: Tensor,
         mel: Tensor,
         progress: Progress,
     ) -> tuple[Tensor, Tensor]:
         assert config.seed is not None
         joined = join_log_mels(mel, self.overlap)
         joined = joined[:, self.trim_start : self.trim_start + self.total]
-        generator = random_generator(config.seed, Purpose.PHASE)
         if config.loop:
             joined = close_loop(joined.expm1(), self.overlap).log1p()
-        arguments = joined, model.spectrogram, generator, config.quality, progress
+        generator = random_generator(config.seed, Purpose.PHASE)
+        conditioning = None
+        if vocoder.conditioned:
+            conditioning = self._joined_conditioning(model, codes, config.loop)
+        inversion = Inversion(
+            joined, model.spectrogram, generator, config.quality, progress, conditioning
+        )
         if config.loop:
             overlap = config.overlap_samples(model.sample_rate)
-            return invert_loop(vocoder, *arguments, self.samples, overlap), joined
-        return vocoder.invert(*arguments)[: self.samples], joined
+            return inversion.invert_loop(vocoder, self.samples, overlap), joined
+        return inversion.invert(vocoder)[: self.samples], joined
+
+    def _joined_conditioning(self, model: PriorModel, codes: Tensor, loop: bool) -> Conditioning:
+        chunks = [chunk_conditioning(model, chunk) for chunk in codes]
+        embeddings = overlap_add(torch.stack([c.embeddings for c in chunks]), self.overlap)
+        before = self.overlap // 2  # frames of a fade in which the earlier chunk is louder
+        parts = [chunks[0].codes]
+        for chunk in chunks[1:]:
+            parts[-1] = parts[-1][:, : before - self.overlap or None]
+            parts.append(chunk.codes[:, before:])
+        kept = slice(self.trim_start, self.trim_start + self.total)
+        joined = Conditioning(model, torch.cat(parts, dim=1), embeddings).at(kept)
+        if not loop:
+            return joined
+        end, codes = self.total - self.overlap, joined.codes
+        codes = torch.cat([codes[:, end : end + before], codes[:, before:end]], dim=1)
+        return Conditioning(model, codes, close_loop(joined.embeddings, self.overlap))
 
 
 class CrossfadedWaveforms(CrossfadedLayout):
@@ -130,6 +154,7 @@ class CrossfadedWaveforms(CrossfadedLayout):
         vocoder: Vocoder,
         model: PriorModel,
         config: GenerationConfig,
+        codes: Tensor,
         mel: Tensor,
         progress: Progress,
     ) -> tuple[Tensor, Tensor]:
@@ -141,11 +166,23 @@ class CrossfadedWaveforms(CrossfadedLayout):
                 progress((chunk + share) / self.chunks, text)
 
             generator = random_generator(config.seed, Purpose.PHASE, chunk)
-            waveforms.append(
-                vocoder.invert(chunk_mel, model.spectrogram, generator, config.quality, report)
+            conditioning = None
+            if vocoder.conditioned:
+                conditioning = chunk_conditioning(model, codes[chunk])
+            inversion = Inversion(
+                chunk_mel, model.spectrogram, generator, config.quality, report, conditioning
             )
+            waveforms.append(inversion.invert(vocoder))
         samples = overlap_add(torch.stack(waveforms).cpu(), self.overlap)
         samples = samples[self.trim_start : self.trim_start + self.total]
         if config.loop:
             samples = close_loop(samples, self.overlap)
         return samples, torch.cat(list(mel), dim=-1)
+
+
+def chunk_conditioning(model: PriorModel, codes: Tensor) -> Conditioning:
+    """What the frames of a chunk that are heard were decoded from; codes ``[H * W, level]``."""
+    code_map = codes.unflatten(0, model.grid).to(model.device)
+    embeddings = model.vqvae.frame_embeddings(code_map)
+    frame_codes = code_map.repeat_interleave(STRIDE, dim=1)
+    return Conditioning(model, frame_codes, embeddings).at(slice(model.valid_frames))

@@ -1,4 +1,4 @@
-"""The training loop that both networks share."""
+"""The training loop that all networks share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from distill_prior_gen.config import Progress
 from distill_prior_gen.training.interrupts import defer_signals
-from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
+from distill_prior_gen.training.settings import PriorSettings, VocoderSettings, VQVAESettings
 
 Batch = TypeVar("Batch")
 
@@ -36,8 +36,7 @@ class TrainingHistory:
     """Losses of a training and which epoch was kept.
 
     Attributes:
-        epoch: number of the epoch that was kept, counted from 1: the one with the lowest
-            validation loss.
+        epoch: number of the epoch that was kept, counted from 1.
         train_losses: training loss of each epoch.
         val_losses: validation loss of each epoch; None where there was no validation.
         interrupted: whether Ctrl-C ended the training.
@@ -69,12 +68,13 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
 
 def train_network(
     network: nn.Module,
-    settings: VQVAESettings | PriorSettings,
+    settings: VQVAESettings | PriorSettings | VocoderSettings,
     batches: Callable[[int], Sequence[Batch]],
     loss: Callable[[int, Batch], Tensor],
     validate: Callable[[int], float | None],
     progress: Progress,
     label: str,
+    tolerance: float = 0.0,
 ) -> TrainingHistory:
     """Train a network with AdamW and restore the weights of its best epoch.
 
@@ -90,13 +90,16 @@ def train_network(
             network is not yet worth keeping.
         progress: called after each batch.
         label: name of the network for messages.
+        tolerance: by which share of the lowest validation loss the loss of the best epoch may
+            exceed it. The latest epoch within it is the best; with 0, the one with the lowest
+            loss.
 
     Raises:
         FloatingPointError: if a loss is not finite.
         MemoryError: if there is not enough memory.
         KeyboardInterrupt: if Ctrl-C came before there was anything to keep.
     """
-    trainer = _Trainer(network, settings, progress, label)
+    trainer = _Trainer(network, settings, progress, label, tolerance)
     with defer_signals() as interruption, _explained_memory(label, settings):
         try:
             with interruption.allowed():
@@ -134,10 +137,12 @@ class _Trainer:
     def __init__(
         self,
         network: nn.Module,
-        settings: VQVAESettings | PriorSettings,
+        settings: VQVAESettings | PriorSettings | VocoderSettings,
         progress: Progress,
         label: str,
+        tolerance: float,
     ) -> None:
+        self.tolerance = tolerance
         self.network, self.settings = network, settings
         self.progress, self.label, self.text = progress, label, f"{label}..."
         self.history = TrainingHistory()
@@ -184,7 +189,8 @@ class _Trainer:
         if val_loss is None:
             return False
         self.text += f", validation {self._check_finite(val_loss, epoch):.3f}"
-        if self.best is None or val_loss < self.best[0]:
+        losses = [loss for loss in self.history.val_losses if loss is not None]
+        if val_loss <= (1 + self.tolerance) * min(losses):
             state = {name: t.clone() for name, t in self.network.state_dict().items()}
             self.best, self.history.epoch = (val_loss, state), epoch + 1
         patience = getattr(self.settings, "patience", self.settings.epochs)
@@ -207,7 +213,9 @@ class _Trainer:
 
 
 @contextmanager
-def _explained_memory(label: str, settings: VQVAESettings | PriorSettings) -> Iterator[None]:
+def _explained_memory(
+    label: str, settings: VQVAESettings | PriorSettings | VocoderSettings
+) -> Iterator[None]:
     """Turn errors of memory into a MemoryError that says what to lower."""
     try:
         yield

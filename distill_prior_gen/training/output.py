@@ -23,6 +23,7 @@ from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import TrainingHistory
 from distill_prior_gen.training.prior import TrainedPrior
 from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
+from distill_prior_gen.training.vocoder import MAX_FILE_BYTES, TrainedVocoder
 from distill_prior_gen.training.vqvae import TrainedVQVAE, reconstruct
 
 MAX_PICTURE_BYTES = 2_000_000
@@ -38,6 +39,8 @@ def save_model(
     vqvae: TrainedVQVAE,
     prior: TrainedPrior | None = None,
     overwrite: bool = False,
+    *,
+    vocoder: TrainedVocoder | None = None,
 ) -> None:
     """Write a trained model to a ``.distill`` file, whole or not at all.
 
@@ -48,6 +51,7 @@ def save_model(
         prior: result of `train_prior`. Without it, `load_model` refuses the file until
             ``distill-prior train-prior`` has added a prior.
         overwrite: whether to replace an existing file.
+        vocoder: result of `train_vocoder`. Without it, takes are played by ``mel-griffin-lim``.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -73,6 +77,8 @@ def save_model(
         },
         prior_metadata=prior.metadata if prior else None,
         overwrite=overwrite,
+        vocoder=vocoder.network if vocoder else None,
+        vocoder_metadata=vocoder.metadata if vocoder else None,
         training=asdict(vqvae.settings),
         health=vqvae.health,
         losses={"train_losses": history.train_losses, "val_losses": history.val_losses},
@@ -80,7 +86,7 @@ def save_model(
 
 
 def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) -> int:
-    """Size in bytes of the weights of a model with these settings."""
+    """Largest size in bytes of the weights of a model with these settings."""
     grid = grid_shape(dataset.spectrogram.n_mels, dataset.spectrogram.frames(dataset.chunk_samples))
     with torch.device("meta"):
         networks = (
@@ -94,7 +100,8 @@ def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) ->
                 prior.heads,
             ),
         )
-    return sum(t.nbytes for network in networks for t in network.state_dict().values())
+    weights = sum(t.nbytes for network in networks for t in network.state_dict().values())
+    return weights + MAX_FILE_BYTES
 
 
 def plot_training(

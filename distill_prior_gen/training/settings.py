@@ -11,6 +11,8 @@ TRAINING_LIMITS: dict[str, tuple[Any, Any]] = {
     "codebook_size": (2, 4096),
     "levels": (1, 8),
     "codebook_dim": (1, 1024),
+    "width": (8, 1024),
+    "blocks": (1, 32),
     "hidden_size": (1, 4096),
     "layers": (1, 48),
     "heads": (1, 64),
@@ -130,3 +132,32 @@ class PriorSettings(_Settings):
             raise ValueError(
                 f"heads must divide hidden_size ({self.hidden_size}), not {self.heads}"
             )
+
+
+@dataclass(frozen=True)
+class VocoderSettings(_Settings):
+    """Settings of a vocoder and its training.
+
+    Args:
+        width: number of channels between the blocks of the network, at most; it is lower where
+            spectra are so large that the network would have too many weights.
+        blocks: number of blocks.
+        epochs: largest number of epochs, of 50 steps each.
+        batch_size: number of segments of a training step.
+        learning_rate, weight_decay, seed: see `VQVAESettings`.
+        patience: number of epochs without a lower validation loss after which training stops.
+
+    Raises:
+        ValueError: naming the field, its value and what it may be.
+    """
+
+    width: int = 256
+    blocks: int = 4
+    epochs: int = 15
+    batch_size: int = 12
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    patience: int = 8
+    seed: int = 0
+
+    _large: ClassVar = {"epochs": 45}

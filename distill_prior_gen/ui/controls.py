@@ -262,7 +262,8 @@ def _build_method_controls() -> dict[str, Any]:
             list(vocoders()),
             value=GenerationConfig.vocoder,
             label="Vocoder",
-            info="How the spectrum is turned into sound.",
+            info="How the spectrum is turned into sound. Auto: the vocoder that was trained with "
+            "the model, if there is one, else mel-griffin-lim.",
         ),
         "quality": gr.Radio(
             QUALITIES,

@@ -47,12 +47,14 @@ class ModelEntry:
         label: text in the list: name, dataset and perplexity.
         reason: reason why it cannot be played, or None if it can.
         codebook_size: number of codes in each level's codebook, if known.
+        note: what a user should know about it although it can be played, or None.
     """
 
     path: Path
     label: str
     reason: str | None
     codebook_size: int | None = None
+    note: str | None = None
 
 
 _entries: FileCache[ModelEntry] = FileCache(MAX_DESCRIPTIONS)
@@ -209,4 +211,7 @@ def _describe(path: Path, identifier: str) -> ModelEntry:
         f"perplexity {perplexity:.1f}" if perplexity else None,
     ]
     label = ", ".join(part for part in parts if part)
-    return ModelEntry(path, label, None, description["codebook"]["size"])
+    note = None
+    if fault := description["vocoder_fault"]:
+        note = f"The trained vocoder of this model cannot be used ({fault}). mel-griffin-lim plays."
+    return ModelEntry(path, label, None, description["codebook"]["size"], note)

@@ -87,7 +87,7 @@ class ModelList:
         """A note on the chosen model, and the button that is disabled if it cannot be played."""
         found = self.find_model(key, session)
         reason = found.reason if found else "Choose a model from the list."
-        text = reason
+        text = found.note if found and not reason else reason
         if not session.uploads and not library.has_models(self.context.models_dirs):
             folders = ", ".join(f"`{visible_path(folder)}`" for folder in self.context.models_dirs)
             text = (

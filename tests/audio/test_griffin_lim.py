@@ -228,7 +228,9 @@ def test_unknown_names_are_refused():
     mel = torch.zeros(128, 4)
     with pytest.raises(ValueError, match="quality must be one of fast, normal, best, not 'hasty'"):
         invert_mel(mel, DEFAULT, quality="hasty")
-    with pytest.raises(ValueError, match="vocoder must be one of mel-griffin-lim, torchaudio"):
+    with pytest.raises(
+        ValueError, match="vocoder must be one of auto, trained, mel-griffin-lim, torchaudio"
+    ):
         invert_mel(mel, DEFAULT, "theremin")
 
 

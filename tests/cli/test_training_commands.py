@@ -197,7 +197,7 @@ def test_a_prior_goes_elsewhere_if_its_model_was_changed_meanwhile(run, monkeypa
     result = run("train-prior", "m.distill", "sounds", *TINY_PRIOR, "--epochs", 1)
     sys.settrace(None)
     assert result.exit_code == 1
-    assert "was changed while its prior was trained; the model was saved as" in result.stderr
+    assert "was changed during the training; the model was saved as" in result.stderr
     assert read_checkpoint("m.distill").prior_state is None
     assert read_checkpoint("m-2.distill").prior_state is not None
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.checkpoint import write_checkpoint
+from distill_prior_gen.checkpoint import read_checkpoint, write_checkpoint
+from distill_prior_gen.checkpoint.vocoder import vocoder_entries, vocoder_sizes
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
 FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
@@ -63,4 +65,18 @@ def write_model(
         prior_metadata={"best_perplexity": 4.5, "epochs_trained": 3},
         overwrite=True,
     )
+    return path
+
+
+def add_vocoder(path: Path, width: int = 8, seed: int = 0, **entries: object) -> Path:
+    """Put a vocoder of random weights into a model file; `entries` replace what it writes."""
+    checkpoint = read_checkpoint(path)
+    sizes = vocoder_sizes(
+        checkpoint.spectrogram, checkpoint.grid, checkpoint.vqvae_shape["codebook_dim"]
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = VocoderNetwork(**sizes, width=width, num_blocks=2)
+    contents = checkpoint.contents | vocoder_entries(network, {}) | entries
+    torch.save(contents, path)
     return path
