@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 @hookimpl
 def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.benchmark import benchmark
+    from distill_prior_gen.cli.evaluate import evaluate
     from distill_prior_gen.cli.info import info
-    from distill_prior_gen.cli.novelty import novelty
     from distill_prior_gen.cli.plugins import plugins
     from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
@@ -37,7 +37,7 @@ def distill_register_commands(cli: click.Group) -> None:
         train,
         train_prior,
         train_vocoder,
-        novelty,
+        evaluate,
         ui,
         benchmark,
         plugins,

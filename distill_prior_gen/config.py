@@ -19,6 +19,11 @@ def no_progress(share: float, text: str) -> None:
     """A `Progress` that shows nothing."""
 
 
+def partial_progress(report: Progress, start: float, end: float) -> Progress:
+    """A `Progress` for the part of the work between the shares `start` and `end`."""
+    return lambda share, text: report(start + (end - start) * share, text)
+
+
 GENERATION_LIMITS: dict[str, tuple[Any, Any]] = {
     "temperature": (0.1, 2.0),
     "temperature_end": (0.1, 2.0),

@@ -14,6 +14,7 @@ from distill_prior_gen.audio.joining import close_loop, resample_loop, stretched
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import Progress
 from distill_prior_gen.model import PriorModel
+from distill_prior_gen.networks.vqvae import STRIDE
 
 Invert = Callable[..., Tensor]
 """Function from a log-mel ``[n_mels, frames]``, its settings, a random generator, one of
@@ -48,6 +49,13 @@ class Conditioning:
     def at(self, frames: Tensor | slice) -> Conditioning:
         """The conditioning of some frames, chosen by a slice or by their indices ``[frame]``."""
         return replace(self, codes=self.codes[:, frames], embeddings=self.embeddings[:, :, frames])
+
+
+def map_conditioning(model: PriorModel, code_map: Tensor, loop: bool = False) -> Conditioning:
+    """What the log-mel from `PriorModel.decode_map` was decoded from; same arguments."""
+    code_map = code_map.to(model.device)
+    embeddings = model.vqvae.frame_embeddings(code_map, loop)
+    return Conditioning(model, code_map.repeat_interleave(STRIDE, dim=1), embeddings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training_report import partial_progress, prior_notes, vqvae_notes
+from distill_prior_gen.cli.training_report import prior_notes, vqvae_notes
+from distill_prior_gen.config import partial_progress
 
 RECORDINGS = (
     "ambi_choir",

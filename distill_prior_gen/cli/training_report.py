@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.config import Progress
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.training.settings import TRAINING_LIMITS
 
@@ -82,11 +81,6 @@ def setting_options(helps: dict[str, str], prefix: str = "", prefixed: str = "")
         return command
 
     return decorate
-
-
-def partial_progress(report: Progress, start: float, end: float) -> Progress:
-    """A `Progress` for the part of the work between the shares `start` and `end`."""
-    return lambda share, text: report(start + (end - start) * share, text)
 
 
 def print_note(text: str, quiet: bool) -> None:

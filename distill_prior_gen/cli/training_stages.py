@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from distill_prior_gen.cli.progress import progress_bar
-from distill_prior_gen.cli.training_report import partial_progress
-from distill_prior_gen.config import Progress
+from distill_prior_gen.config import Progress, partial_progress
 from distill_prior_gen.training.saving import save, unused_path
 from distill_prior_gen.training.settings import PriorSettings, VocoderSettings, VQVAESettings
 

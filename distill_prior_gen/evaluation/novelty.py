@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.plugins import get_registered, samplers
-from distill_prior_gen.sampling.layout import plan_layout
-from distill_prior_gen.sampling.takes import draw_takes
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.vqvae import encode
 
@@ -79,42 +70,19 @@ def _statistics(measures: dict[str, Tensor]) -> dict[str, dict[str, float]]:
 
 
 @torch.no_grad()
-def measure_novelty(
-    model: PriorModel,
-    dataset: Dataset,
-    takes: int,
-    config: GenerationConfig,
-    progress: Progress,
-) -> Novelty:
-    """Compare generated takes with the recordings that a model was trained on.
+def measure_novelty(model: PriorModel, dataset: Dataset, codes: Tensor) -> Novelty:
+    """Compare generated chunks with the recordings that a model was trained on.
 
     Chunks are compared by their codes and by the log-mels that the codes decode to, so that
     reconstruction errors of the VQ-VAE do not count.
 
     Args:
-        model: model that generates the takes.
+        model: model that the chunks were drawn from.
         dataset: recordings with the spectrogram settings and chunk length of the model. Those
             that were held out count as well. Copies of one sound count as one recording.
-        takes: number of takes.
-        config: settings of the takes. Their seeds are `config.seed`, or 0 if that is None, and
-            the following ones.
-        progress: called with the share that is done.
-
-    Raises:
-        ValueError: if there is no such sampler.
+        codes: int64 ``[chunk, H * W, level]``.
     """
-    progress(0.0, "Encoding the recordings...")
     known, owners = _encode_recordings(model, dataset)
-    sampler = get_registered("sampler", config.sampler, samplers())
-    first = config.seed or 0
-    layout = plan_layout(model, config, sampler.continues)
-
-    def report(share: float, text: str) -> None:
-        progress(0.1 + 0.6 * share, text)
-
-    codes = draw_takes(sampler, model, config, range(first, first + takes), layout, None, report)
-    codes = codes.flatten(0, 1)
-    progress(0.7, "Comparing...")
     known_mels, mels = model.decode(known).cpu(), model.decode(codes).cpu()
     no_owners = torch.full((len(codes),), NO_RECORDING)
     return Novelty(
@@ -162,26 +130,3 @@ def nearest(
         equal.append((known_codes[others] == chunk).float().mean(dim=(1, 2)).max())
         distance.append((known_mels[others] - mel).abs().mean(dim=(1, 2)).min())
     return {"equal_codes": torch.stack(equal), "mel_distance": torch.stack(distance)}
-
-
-def plot_novelty(path: Path, novelty: Novelty, overwrite: bool = False) -> None:
-    """Write a PNG with histograms of both measures.
-
-    Raises:
-        FileExistsError: if `path` exists and `overwrite` is False.
-    """
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    labels = {"equal_codes": "share of equal codes", "mel_distance": "mel distance"}
-    for axes, (measure, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
-        groups: Sequence[np.ndarray] = [
-            novelty.takes[measure].numpy(),
-            novelty.recordings[measure].numpy(),
-        ]
-        bins = np.histogram_bin_edges(np.concatenate(groups), bins=24)
-        for values, name in zip(groups, ("takes", "between recordings"), strict=True):
-            weights = np.full(len(values), 1 / len(values))
-            axes.hist(values, bins, weights=weights, alpha=0.6, label=name)
-        axes.set(xlabel=f"{label}, to the nearest chunk", ylabel="share of the chunks")
-        axes.legend()
-    with atomic_write(path, overwrite) as partial:
-        figure.savefig(partial, dpi=80, format="png")

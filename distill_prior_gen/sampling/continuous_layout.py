@@ -13,7 +13,7 @@ from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.sampling.chunks import CodeColumn
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
-from distill_prior_gen.vocoding import Conditioning, Inversion, Vocoder
+from distill_prior_gen.vocoding import Conditioning, Inversion, Vocoder, map_conditioning
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,15 @@ class ContinuousLayout:
 
     def conditioning(self, model: PriorModel, codes: Tensor) -> Conditioning:
         """What the mel of `decode` was decoded from; same arguments."""
-        chunks = codes.unflatten(1, model.grid).to(model.device)
-        code_map = self.code_map(chunks)
-        embeddings = model.vqvae.frame_embeddings(code_map, self.loop)
-        frame_codes = code_map.repeat_interleave(STRIDE, dim=1)
+        chunks = codes.unflatten(1, model.grid)
+        whole = map_conditioning(model, self.code_map(chunks), self.loop)
         if self.loop_overlap > 1:
-            first = chunks[0, :, : self.valid_columns]
-            embeddings = self._return_to_first(embeddings, model.vqvae.frame_embeddings(first))
+            first = map_conditioning(model, chunks[0, :, : self.valid_columns])
+            embeddings = self._return_to_first(whole.embeddings, first.embeddings)
             louder = slice((STRIDE + STRIDE * self.loop_overlap) // 2, STRIDE * self.loop_overlap)
-            frame_codes[:, louder] = first.repeat_interleave(STRIDE, dim=1)[:, louder]
-        return Conditioning(model, frame_codes, embeddings).at(self.heard_frames)
+            whole.codes[:, louder] = first.codes[:, louder]
+            whole = Conditioning(model, whole.codes, embeddings)
+        return whole.at(self.heard_frames)
 
     def invert(
         self,

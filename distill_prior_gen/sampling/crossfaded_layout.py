@@ -16,10 +16,9 @@ from distill_prior_gen.audio.joining import (
 )
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.sampling.chunks import CodeColumn
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
-from distill_prior_gen.vocoding import Conditioning, Inversion, Vocoder
+from distill_prior_gen.vocoding import Conditioning, Inversion, Vocoder, map_conditioning
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,5 @@ class CrossfadedWaveforms(CrossfadedLayout):
 
 def chunk_conditioning(model: PriorModel, codes: Tensor) -> Conditioning:
     """What the frames of a chunk that are heard were decoded from; codes ``[H * W, level]``."""
-    code_map = codes.unflatten(0, model.grid).to(model.device)
-    embeddings = model.vqvae.frame_embeddings(code_map)
-    frame_codes = code_map.repeat_interleave(STRIDE, dim=1)
-    return Conditioning(model, frame_codes, embeddings).at(slice(model.valid_frames))
+    conditioning = map_conditioning(model, codes.unflatten(0, model.grid))
+    return conditioning.at(slice(model.valid_frames))

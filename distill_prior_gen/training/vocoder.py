@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_prior_gen.audio.distances import log_spectral_distance
 from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
 from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.audio.spectral_distance import log_spectral_distance
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
 from distill_prior_gen.networks.vocoder import VocoderNetwork, count_parameters

@@ -1,0 +1,190 @@
+"""How close recordings through the codes, and takes, come to the recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from distill_prior_gen.config import GenerationConfig, Progress, no_progress, partial_progress
+from distill_prior_gen.evaluation.distances import (
+    density_and_coverage,
+    effective_number,
+    frechet_distance,
+    kernel_distance,
+    median_distance,
+    nearest_rows,
+)
+from distill_prior_gen.evaluation.features import SecondFeatures, second_features
+from distill_prior_gen.evaluation.novelty import Novelty, measure_novelty
+from distill_prior_gen.evaluation.rendering import (
+    HELD_OUT,
+    TRAINING,
+    Example,
+    RenderedRecordings,
+    render_takes,
+)
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.neural_vocoder import choose_vocoder
+from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.torch_state import take_state
+from distill_prior_gen.training.data import Dataset
+
+CORE_VOCODER = "torchaudio"
+"""How the Distill app turns mels into sound; shown for comparison."""
+
+
+@dataclass(frozen=True, eq=False)
+class Closeness:
+    """Result of `measure_closeness`.
+
+    Attributes:
+        paired: a row for each group of recordings and each vocoder, see `compare`.
+        unpaired: a row for each set of sounds, see `_Reference.compare` and `_Reference.visited`.
+        novelty: takes compared with the recordings by codes, for each sampler.
+        features: features of each set of sounds, by the name of its row, the recordings first.
+        example: a held-out recording.
+    """
+
+    paired: list[dict[str, Any]]
+    unpaired: list[dict[str, Any]]
+    novelty: dict[str, Novelty]
+    features: dict[str, SecondFeatures]
+    example: Example
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """All figures as plain values."""
+        return {
+            "paired": self.paired,
+            "unpaired": self.unpaired,
+            "novelty": {name: novelty.summary for name, novelty in self.novelty.items()},
+        }
+
+
+class _Reference:
+    """The seconds of the training recordings, which other sounds are compared with.
+
+    Attributes:
+        features: features of their seconds.
+        scale: standard deviation of each feature.
+        owners: number of the recording of each second.
+    """
+
+    def __init__(self, parts: Sequence[SecondFeatures]) -> None:
+        self.features = SecondFeatures.join(parts)
+        self.scale = self.features.rows.std(axis=0) + 1e-6
+        self.owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        self.bandwidth = median_distance(self.features.rows / self.scale)
+
+    def compare(self, name: str, features: SecondFeatures) -> dict[str, Any]:
+        """Distances between the seconds of a set of sounds and those of the recordings.
+
+        Returns:
+            ``sound``, the name; ``kernel``, `kernel_distance` times 100; ``frechet``,
+            `frechet_distance`; ``frechet_bands``, the same without the modulation; ``density`` and
+            ``coverage``; and ``flatness`` and ``variation``, means over bands and seconds.
+        """
+        return self._distances(name, self.features, features)
+
+    def halves(self) -> dict[str, Any]:
+        """The same between every other second of the recordings and the rest: the floor."""
+        odd = np.arange(len(self.features)) % 2 == 1
+        return self._distances("half of the recordings", *map(self.features.part, (~odd, odd)))
+
+    def _distances(
+        self, name: str, reference: SecondFeatures, features: SecondFeatures
+    ) -> dict[str, Any]:
+        known, rows = reference.rows / self.scale, features.rows / self.scale
+        bands = reference.band_rows.shape[1]
+        density, coverage = density_and_coverage(known, rows)
+        return {
+            "sound": name,
+            "kernel": 100 * kernel_distance(known, rows, self.bandwidth),
+            "frechet": frechet_distance(known, rows),
+            "frechet_bands": frechet_distance(known[:, :bands], rows[:, :bands]),
+            "density": density,
+            "coverage": coverage,
+            "flatness": float(features.flatness.mean()),
+            "variation": float(features.variation.mean()),
+        }
+
+    def visited(self, takes: SecondFeatures, seconds: int) -> dict[str, float]:
+        """Effective number of recordings that takes visit early and late, and of all recordings.
+
+        A second visits the recording with the nearest mean log-mel.
+
+        Args:
+            takes: features of the takes.
+            seconds: number of seconds of a take.
+        """
+        nearest = nearest_rows(takes.spectrum, self.features.spectrum)
+        visits, third = self.owners[nearest], max(1, seconds // 3)
+        early, late = takes.place < third, takes.place >= seconds - third
+        return {
+            "recordings_early": effective_number(visits[early]) if early.any() else 0.0,
+            "recordings_late": effective_number(visits[late]) if late.any() else 0.0,
+            "recordings": effective_number(self.owners),
+        }
+
+
+def measure_closeness(
+    model: PriorModel,
+    dataset: Dataset,
+    config: GenerationConfig,
+    takes: int,
+    sampler_names: Sequence[str],
+    vocoder_names: Sequence[str],
+    progress: Progress = no_progress,
+) -> Closeness:
+    """Compare recordings through the codes, and takes, with the recordings.
+
+    Args:
+        model: the model.
+        dataset: recordings with the spectrogram settings and chunk length of the model.
+        config: settings of the takes; seeds are `config.seed`, or 0 if that is None, and the
+            following ones.
+        takes: number of takes for each sampler.
+        sampler_names, vocoder_names: names of samplers and vocoders, which are all combined.
+        progress: called with the share that is done.
+
+    Raises:
+        ValueError: if there is no such sampler or vocoder.
+    """
+    chosen = list(dict.fromkeys(choose_vocoder(model, name) for name in vocoder_names))
+    for name in chosen:
+        get_registered("vocoder", name, vocoders())
+    for name in sampler_names:
+        get_registered("sampler", name, samplers())
+    methods = list(dict.fromkeys([*chosen, CORE_VOCODER]))
+    with take_state(model.device):
+        rendered = RenderedRecordings(model, methods)
+        rendered.add(TRAINING, dataset.training, partial_progress(progress, 0.0, 0.3))
+        rendered.add(HELD_OUT, dataset.validation, partial_progress(progress, 0.3, 0.4))
+        reference = _Reference(rendered.features[TRAINING, None])
+        features = {"recordings": reference.features}
+        rows, novelty, done = [reference.halves()], {}, 0.4
+        for name in methods:
+            label = f"recordings through their codes, {name}"
+            features[label] = SecondFeatures.join(rendered.features[TRAINING, name])
+            rows.append(reference.compare(label, features[label]))
+        share = 0.55 / len(sampler_names)
+        for sampler in dict.fromkeys(sampler_names):
+            stage = partial_progress(progress, done, done + share)
+            done += share
+            settings = replace(config, sampler=sampler)
+            codes, sounds = render_takes(model, settings, takes, methods, stage)
+            for name in methods:
+                label = f"takes, {sampler}, {name}"
+                features[label] = sounds[name]
+                visited = reference.visited(sounds[name], int(config.duration))
+                rows.append(reference.compare(label, sounds[name]) | visited)
+            progress(done, "Comparing codes...")
+            novelty[sampler] = measure_novelty(model, dataset, codes)
+    noise = torch.randn(60 * model.sample_rate, generator=torch.Generator().manual_seed(0))
+    features["white noise"] = second_features(noise, model.spectrogram)
+    rows.append(reference.compare("white noise", features["white noise"]))
+    return Closeness(rendered.rows(), rows, novelty, features, rendered.example)

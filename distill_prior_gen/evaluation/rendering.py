@@ -1,0 +1,177 @@
+"""Sounds to be evaluated: recordings through the codes and back, and takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill_prior_gen.audio.spectral_distance import log_spectral_distance, spectral_convergence
+from distill_prior_gen.config import GenerationConfig, Progress, no_progress
+from distill_prior_gen.evaluation.features import (
+    DECIBELS,
+    SecondFeatures,
+    band_measures,
+    second_features,
+    spectrum_power,
+)
+from distill_prior_gen.evaluation.metrics import mel_fit
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.plugins import samplers, vocoders
+from distill_prior_gen.sampling.layout import plan_layout
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
+from distill_prior_gen.sampling.takes import draw_takes
+from distill_prior_gen.training.recording import Recording
+from distill_prior_gen.vocoding import Inversion, map_conditioning
+
+TRAINING, HELD_OUT = "training", "held out"
+"""Names of the two groups of recordings."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A held-out recording and what the vocoders make of its codes.
+
+    Attributes:
+        name: name of the file.
+        sounds: waveforms ``[samples]`` by name, the recording first.
+    """
+
+    name: str
+    sounds: dict[str, Tensor]
+
+
+@torch.no_grad()
+def reconstruct(model: PriorModel, samples: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Encode a recording as a whole, decode its codes and render them with vocoders.
+
+    Args:
+        model: the model.
+        samples: waveform with a peak of 1, at least a window long, float32 ``[samples]``.
+        names: names of the vocoders.
+
+    Returns:
+        Waveforms by the names of the vocoders, at most a hop shorter than the recording.
+    """
+    mel = model.spectrogram.log_mel(samples.to(model.device))
+    bands, frames = mel.shape
+    codes = model.encode(mel[None])[0].unflatten(0, (model.grid[0], -1))
+    decoded = model.decode_map(codes)[:bands, :frames]
+    conditioning = map_conditioning(model, codes).at(slice(frames))
+    sounds = {}
+    for name in names:
+        generator = random_generator(0, Purpose.PHASE)
+        inversion = Inversion(
+            decoded, model.spectrogram, generator, "normal", no_progress, conditioning
+        )
+        sounds[name] = inversion.invert(vocoders()[name]).cpu()
+    return sounds
+
+
+def compare(model: PriorModel, recording: Tensor, sound: Tensor) -> dict[str, float]:
+    """Paired measures of a rendered recording; all but ``onsets`` are 0 for an equal sound.
+
+    Returns:
+        ``log_spectral_db``, see `log_spectral_distance`; ``convergence``, see
+        `spectral_convergence`; ``mel_error``, the mean absolute difference of the log-mels;
+        ``onsets``, the correlation of their rises, 1 for an equal sound; ``flatness_db``, the mean
+        absolute difference of the flatness of half-octave bands in dB.
+    """
+    rate = model.sample_rate
+    fit = mel_fit(model.spectrogram.log_mel(recording), sound, model.spectrogram)
+    flatness = [band_measures(spectrum_power(x, rate), rate)[1] for x in (recording, sound)]
+    return {
+        "log_spectral_db": log_spectral_distance(sound, recording),
+        "convergence": spectral_convergence(sound, recording),
+        "mel_error": fit["l1"],
+        "onsets": fit["onsets"],
+        "flatness_db": float((flatness[0] - flatness[1]).abs().mean()) * DECIBELS,
+    }
+
+
+class RenderedRecordings:
+    """Recordings through the codes: measures, features and an example.
+
+    Attributes:
+        features: features of each recording by group and vocoder, None for the recordings
+            themselves.
+    """
+
+    def __init__(self, model: PriorModel, methods: Sequence[str]) -> None:
+        self.model, self.methods = model, methods
+        self.measures: dict[tuple[str, str], list[dict[str, float]]] = {}
+        self.features: dict[tuple[str, str | None], list[SecondFeatures]] = {}
+
+    def add(self, group: str, recordings: Sequence[Recording], progress: Progress) -> None:
+        """Render the recordings of a group; short ones are padded to a window."""
+        spectrogram = self.model.spectrogram
+        longest = max(recordings, key=lambda r: len(r.samples))
+        for number, recording in enumerate(recordings):
+            progress(number / len(recordings), f"Rendering {recording.name}...")
+            samples = recording.samples / recording.samples.abs().max()
+            shortest = max(spectrogram.n_fft, spectrogram.hop_length * 4)
+            samples = F.pad(samples, (0, max(0, shortest - len(samples))))
+            sounds = reconstruct(self.model, samples, self.methods)
+            self._append(group, None, samples)
+            for name, sound in sounds.items():
+                self._append(group, name, sound)
+                row = compare(self.model, samples, sound)
+                self.measures.setdefault((group, name), []).append(row)
+            if group == HELD_OUT and recording is longest:
+                self.example = Example(recording.name, {"recording": samples, **sounds})
+
+    def _append(self, group: str, name: str | None, sound: Tensor) -> None:
+        rows = second_features(sound, self.model.spectrogram)
+        self.features.setdefault((group, name), []).append(rows)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Means of the measures of each group and vocoder."""
+        return [
+            {"recordings": group, "vocoder": name}
+            | {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
+            for (group, name), rows in self.measures.items()
+        ]
+
+
+def render_takes(
+    model: PriorModel,
+    config: GenerationConfig,
+    takes: int,
+    methods: Sequence[str],
+    progress: Progress,
+) -> tuple[Tensor, dict[str, SecondFeatures]]:
+    """Draw takes with the sampler of a configuration and render each with several vocoders.
+
+    Args:
+        model: the model.
+        config: settings of the takes, whose first seed is `config.seed`, or 0 if that is None.
+        takes: number of takes.
+        methods: names of the vocoders.
+        progress: called with the share that is done.
+
+    Returns:
+        Codes of the chunks of all takes, int64 ``[chunk, H * W, level]``, and the features of
+        the seconds of all takes for each vocoder.
+    """
+    first, sampler = config.seed or 0, samplers()[config.sampler]
+    seeds, layout = range(first, first + takes), plan_layout(model, config, sampler.continues)
+
+    def report(share: float, text: str) -> None:
+        progress(0.3 * share, text)
+
+    codes = draw_takes(sampler, model, config, seeds, layout, None, report)
+    features: dict[str, list[SecondFeatures]] = {name: [] for name in methods}
+    for number, (seed, take) in enumerate(zip(seeds, codes, strict=True)):
+        progress(0.3 + 0.7 * number / takes, f"Rendering take {number + 1} of {takes}...")
+        mel, take_config = layout.decode(model, take), replace(config, seed=seed)
+        for name in methods:
+            vocoder = vocoders()[name]
+            sound, _ = layout.invert(vocoder, model, take_config, take, mel, no_progress)
+            features[name].append(second_features(sound.cpu(), model.spectrogram))
+    joined = {name: SecondFeatures.join(parts) for name, parts in features.items()}
+    return torch.cat(list(codes)), joined
