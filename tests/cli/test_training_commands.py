@@ -19,7 +19,10 @@ from distill_prior_gen.training.saving import check_space, reserve, save
 from tests.helpers.models import write_model
 from tests.training.test_training import TINY_PRIOR, sound
 
-SMALL_RUN = ("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", *TINY_PRIOR)
+SMALL_RUN = (
+    *("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", "--no-vocoder"),
+    *TINY_PRIOR,
+)
 
 
 @pytest.fixture

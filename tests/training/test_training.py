@@ -511,7 +511,7 @@ def run(tmp_path, monkeypatch):
     return invoke
 
 
-TINY = ("--codebook-size", 8, "--levels", 2, "--epochs", 2, "--device", "cpu")
+TINY = ("--codebook-size", 8, "--levels", 2, "--epochs", 2, "--device", "cpu", "--no-vocoder")
 TINY_PRIOR = ("--hidden-size", 16, "--layers", 1, "--heads", 2)
 
 
