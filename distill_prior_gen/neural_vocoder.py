@@ -36,7 +36,7 @@ BLOCK_FRAMES = 512
 SECTION_FRAMES = 4096
 """Frames whose phase is found at once, which bounds the memory for long takes."""
 
-MIN_MAGNITUDE = 1e-9
+MIN_POWER = 1e-18
 
 
 AUTO, TRAINED, UNTRAINED = "auto", "trained", "mel-griffin-lim"
@@ -219,7 +219,9 @@ def find_phase(
     """
 
     def set_magnitudes(spectra: Tensor, block: slice) -> Tensor:
-        return spectra.mul_(magnitudes[block] / spectra.abs().clamp_(min=MIN_MAGNITUDE))
+        real, imaginary = torch.view_as_real(spectra).unbind(-1)
+        power = real.square().addcmul_(imaginary, imaginary).clamp_(min=MIN_POWER)
+        return spectra.mul_(power.rsqrt_().mul_(magnitudes[block]))
 
     wave = previous = torch.from_numpy(noise.copy()).to(magnitudes.device)
     for iteration in range(iterations):

@@ -26,8 +26,11 @@ from distill_prior_gen.plugins import samplers, vocoders
 from distill_prior_gen.sampling.layout import plan_layout
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.sampling.takes import draw_takes
-from distill_prior_gen.training.recording import Recording
+from distill_prior_gen.training.recording import MIN_FILE_PEAK, Recording
 from distill_prior_gen.vocoding import Inversion, map_conditioning
+
+MAX_RECORDING_S = 60.0
+"""Longest part of a recording that is rendered, from its beginning."""
 
 TRAINING, HELD_OUT = "training", "held out"
 """Names of the two groups of recordings."""
@@ -113,7 +116,8 @@ class RenderedRecordings:
         longest = max(recordings, key=lambda r: len(r.samples))
         for number, recording in enumerate(recordings):
             progress(number / len(recordings), f"Rendering {recording.name}...")
-            samples = recording.samples / recording.samples.abs().max()
+            samples = recording.samples[: round(MAX_RECORDING_S * spectrogram.sample_rate)]
+            samples = samples / samples.abs().max().clamp(min=MIN_FILE_PEAK)
             shortest = max(spectrogram.n_fft, spectrogram.hop_length * 4)
             samples = F.pad(samples, (0, max(0, shortest - len(samples))))
             sounds = reconstruct(self.model, samples, self.methods)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -123,7 +124,7 @@ def compute_fingerprint(samples: Tensor, sample_rate: int) -> Fingerprint:
 def _band_levels(sound: Tensor) -> Tensor:
     """Levels of a waveform ``[samples]`` in logarithmic bands, dB below the loudest band."""
     block = 4 * NUM_BANDS
-    spectrum = torch.fft.rfft(sound, block * max(1, -(-len(sound) // block))).abs().square()
+    spectrum = torch.fft.rfft(sound, block * max(1, math.ceil(len(sound) / block))).abs().square()
     edges = torch.logspace(-2, 0, NUM_BANDS + 1) * (len(spectrum) - 1)
     powers = [float(spectrum[int(low) : int(high) + 1].mean()) for low, high in pairwise(edges)]
     levels = 10 * torch.tensor(powers).clamp_min(1e-12).log10()

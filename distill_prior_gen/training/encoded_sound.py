@@ -17,6 +17,9 @@ QUIETEST_DB = -20.0
 """Recordings are also encoded at a random gain, from this one to 0 dB, so that quiet passages are
 rendered as well as loud ones."""
 
+MAX_PIECE_S = 30.0
+"""Longest piece of a recording that is encoded at once, which bounds the memory."""
+
 MAX_SECONDS = 1200.0
 """Most seconds that are encoded for training, unless the recordings are longer."""
 
@@ -94,31 +97,34 @@ def encode_sound(
 
 def encode_recording(
     vqvae: VQVAE, spectrogram: SpectrogramSettings, recording: Recording, level_db: float = 0.0
-) -> EncodedSound:
-    """Encode and decode a whole recording with a peak of `level_db`."""
+) -> list[EncodedSound]:
+    """Encode and decode a recording with a peak of `level_db`, long ones in pieces."""
     gain = 10 ** (level_db / 20) / float(recording.samples.abs().max())
-    return encode_sound(vqvae, spectrogram, recording.samples, gain)
+    pieces = recording.samples.split(round(MAX_PIECE_S * spectrogram.sample_rate))
+    return [encode_sound(vqvae, spectrogram, piece, gain) for piece in pieces]
 
 
 def training_sounds(
     vqvae: VQVAE, dataset: Dataset, generator: torch.Generator
-) -> list[EncodedSound]:
-    """Recordings to train on: whole, whole at random levels, and in chunks as the prior has them.
+) -> tuple[list[EncodedSound], list[EncodedSound]]:
+    """Recordings to train on: at full level, and at other levels.
 
-    Large folders are encoded only in part a second time.
+    The second list has the recordings at random levels, and chunks at full level, as the prior has
+    them. Large folders are encoded only in part a second time.
     """
-    sounds = [
-        encode_recording(vqvae, dataset.spectrogram, recording) for recording in dataset.training
-    ]
+    whole, others = [], []
+    for recording in dataset.training:
+        whole += encode_recording(vqvae, dataset.spectrogram, recording)
     left = MAX_SECONDS - dataset.duration(dataset.training)
     for recording in dataset.training:
         left -= dataset.duration([recording])
         if left > 0:
             level = QUIETEST_DB * float(torch.rand((), generator=generator))
-            sounds.append(encode_recording(vqvae, dataset.spectrogram, recording, level))
+            others += encode_recording(vqvae, dataset.spectrogram, recording, level)
     for chunk in dataset.cut(dataset.training, generator):
         left -= len(chunk) / dataset.spectrogram.sample_rate
         if left > 0:
-            peak = float(chunk.abs().max())
-            sounds.append(encode_sound(vqvae, dataset.spectrogram, chunk, 1 / peak))
-    return sounds
+            others.append(
+                encode_sound(vqvae, dataset.spectrogram, chunk, 1 / float(chunk.abs().max()))
+            )
+    return whole, others

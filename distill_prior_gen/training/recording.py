@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -53,5 +54,5 @@ class Recording:
 
 def frame_peaks(samples: Tensor, max_frames: int = LEVEL_FRAMES) -> Tensor:
     """Peaks of a waveform ``[samples]`` in at most `max_frames` equal frames, ``[frames]``."""
-    length = max(1, -(-len(samples) // max_frames))
+    length = max(1, math.ceil(len(samples) / max_frames))
     return F.max_pool1d(samples.abs()[None], length, ceil_mode=True)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -74,7 +75,7 @@ def select_part(recording: Recording) -> tuple[int, int] | None:
         The part, or None if there are too few audible frames.
     """
     length = len(recording.samples)
-    frame = max(1, -(-length // PART_FRAMES))
+    frame = max(1, math.ceil(length / PART_FRAMES))
     audible = (frame_peaks(recording.samples, PART_FRAMES) >= recording.silence).nonzero()[:, 0]
     if len(audible) < NUM_PARTS:
         return None

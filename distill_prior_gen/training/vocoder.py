@@ -133,14 +133,16 @@ def train_vocoder(
             report(0.0, "Encoding the recordings...")
             vqvae = vqvae.to(target).eval()
             network = _new_network(vqvae, dataset.spectrogram, settings).to(target)
+            held_out: list[EncodedSound] = []
+            for recording in dataset.validation:
+                held_out += encode_recording(vqvae, dataset.spectrogram, recording)
             training = _VocoderTraining(
                 network,
                 dataset.spectrogram,
                 settings,
                 generator,
-                training_sounds(vqvae, dataset, generator),
-                [encode_recording(vqvae, dataset.spectrogram, r) for r in dataset.validation],
-                len(dataset.training),
+                *training_sounds(vqvae, dataset, generator),
+                held_out,
             )
         history = train_network(
             network,
@@ -186,15 +188,27 @@ def _new_network(
 
 @dataclass(frozen=True, eq=False)
 class _VocoderTraining:
-    """Batches, losses and validation of a vocoder, for `train_network`."""
+    """Batches, losses and validation of a vocoder, for `train_network`.
+
+    Attributes:
+        whole, others: see `training_sounds`.
+    """
 
     network: VocoderNetwork
     spectrogram: SpectrogramSettings
     settings: VocoderSettings
     generator: torch.Generator
-    sounds: Sequence[EncodedSound]
+    whole: Sequence[EncodedSound]
+    others: Sequence[EncodedSound]
     held_out: Sequence[EncodedSound]
-    whole: int
+
+    @property
+    def sounds(self) -> list[EncodedSound]:
+        return [*self.whole, *self.others]
+
+    @property
+    def training_floor(self) -> float:
+        return MAGNITUDE_FLOOR * self.spectrogram.n_fft
 
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
         """Number of a sound and column at which a segment begins, for each segment."""
@@ -202,11 +216,9 @@ class _VocoderTraining:
         starts = (columns - SEGMENT_COLUMNS + 1).clamp(min=1)
         count = EPOCH_STEPS * self.settings.batch_size
         weights = columns.double()
-        for part, share in (
-            (slice(self.whole), WHOLE_SHARE),
-            (slice(self.whole, None), 1 - WHOLE_SHARE),
-        ):
-            weights[part] *= share / weights[part].sum()
+        whole, others = weights.split([len(self.whole), len(self.others)])  # views
+        whole *= WHOLE_SHARE / whole.sum()
+        others *= (1 - WHOLE_SHARE) / others.sum()
         chosen = torch.multinomial(weights, count, replacement=True, generator=self.generator)
         places = (torch.rand(count, generator=self.generator) * starts[chosen]).long()
         segments = list(zip(chosen.tolist(), places.tolist(), strict=True))
@@ -219,8 +231,7 @@ class _VocoderTraining:
             torch.stack(part).to(next(self.network.parameters()).device)
             for part in zip(*segments, strict=True)
         )
-        floor = MAGNITUDE_FLOOR * self.spectrogram.n_fft
-        difference = self._difference(mel, embeddings, target, floor).mean(dim=2)
+        difference = self._difference(mel, embeddings, target, self.training_floor).mean(dim=2)
         return (difference * inside).sum() / inside.sum()
 
     def validate(self, epoch: int) -> float:
@@ -231,7 +242,7 @@ class _VocoderTraining:
             mel, embeddings, target, _ = sound.segment(0, sound.embeddings.shape[2])
             mel, embeddings = mel[:, : sound.frames], embeddings[:, : sound.frames]
             target = target[: sound.frames]
-            floor = HEARD_RANGE * float(target.max())
+            floor = max(HEARD_RANGE * float(target.max()), self.training_floor)
             mel, embeddings, target = (t[None].to(device) for t in (mel, embeddings, target))
             difference = self._difference(mel, embeddings, target, floor)
             total += float(difference.mean(dim=2).sum())

@@ -73,7 +73,7 @@ def test_the_magnitudes_of_a_sound_are_those_of_torch_stft(vqvae, length):
 
 
 def test_segments_are_parts_of_the_whole(vqvae, dataset):
-    encoded = encode_recording(vqvae, SMALL, dataset.training[0], level_db=-6)
+    (encoded,) = encode_recording(vqvae, SMALL, dataset.training[0], level_db=-6)
     assert float(encoded.gain * encoded.samples.abs().max()) == pytest.approx(10 ** (-6 / 20))
     columns = encoded.embeddings.shape[2]
     whole = encoded.segment(0, columns)
@@ -224,5 +224,12 @@ def test_another_prior_keeps_the_vocoder(model, folder, monkeypatch):
 
 
 def test_short_and_quiet_recordings_can_be_encoded(vqvae):
-    encoded = encode_recording(vqvae, SMALL, Recording("a", torch.full((5,), 1e-4)))
+    (encoded,) = encode_recording(vqvae, SMALL, Recording("a", torch.full((5,), 1e-4)))
     assert encoded.decoded.isfinite().all()
+
+
+def test_long_recordings_are_encoded_in_pieces(vqvae):
+    samples = torch.randn(70 * RATE, generator=torch.Generator().manual_seed(0))
+    pieces = encode_recording(vqvae, SMALL, Recording("long", samples))
+    assert [len(piece.samples) / RATE for piece in pieces] == [30, 30, 10]
+    assert len({piece.gain for piece in pieces}) == 1
