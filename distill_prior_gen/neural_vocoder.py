@@ -144,7 +144,8 @@ class VocoderInput:
         place = torch.arange(begin, end, device=self.mel.device) % self.frames
         mel, embeddings = self.mel[:, place], self.embeddings[:, place]
         guess = self.spectrogram.guess_log_magnitudes(mel)
-        log_magnitudes = self.network(mel[None], embeddings[None], guess[None])[0]
+        embedded = self.network.embedding(embeddings.mT)
+        log_magnitudes = self.network(mel[None], embedded[None], guess[None])[0]
         return log_magnitudes[start - begin : stop - begin].exp()
 
 

@@ -47,22 +47,21 @@ def _lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         if prior["perplexity"] is not None:
             epochs = f" after {prior['epochs']} epochs" if prior["epochs"] else ""
             lines.append(("Perplexity", f"{prior['perplexity']:.2f}{epochs}"))
-    lines.append(("Vocoder", _vocoder(description)))
+    lines += _vocoder(description)
     playable = "yes" if description["playable"] else f"no: {description['reason']}"
     return [*lines, ("Playable", playable)]
 
 
-def _vocoder(description: dict[str, Any]) -> str:
+def _vocoder(description: dict[str, Any]) -> list[tuple[str, str]]:
     """What plays the takes of a model."""
     if fault := description["vocoder_fault"]:
-        return f"mel-griffin-lim, since the trained vocoder cannot be used: {fault}"
+        return [("Vocoder", f"mel-griffin-lim, since the trained one cannot be used: {fault}")]
     vocoder = description["vocoder"]
     if vocoder is None:
-        return "mel-griffin-lim; 'distill-prior train-vocoder' trains one"
-    text = f"trained, {vocoder['parameters'] / 1e6:.2f} million parameters"
-    if None in (vocoder["distance_db"], vocoder["mel_griffin_lim_distance_db"]):
-        return text
-    return (
-        f"{text}; held-out recordings differ by {vocoder['distance_db']:.2f} dB "
-        f"(mel-griffin-lim: {vocoder['mel_griffin_lim_distance_db']:.2f} dB)"
-    )
+        return [("Vocoder", "mel-griffin-lim; 'distill-prior train-vocoder' trains one")]
+    lines = [("Vocoder", f"trained, {vocoder['parameters'] / 1e6:.2f} million parameters")]
+    distance, reference = vocoder["distance_db"], vocoder["mel_griffin_lim_distance_db"]
+    if distance is not None and reference is not None:
+        text = f"{distance:.2f} dB from the recordings, {reference:.2f} dB with mel-griffin-lim"
+        lines.append(("  held out", text))
+    return lines

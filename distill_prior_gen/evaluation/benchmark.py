@@ -25,11 +25,17 @@ from distill_prior_gen.audio.recordings import find_recordings, read_mono
 from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
 from distill_prior_gen.evaluation.metrics import mel_fit
-from distill_prior_gen.generation import generate_takes, invert_mel, sample_codes
+from distill_prior_gen.generation import (
+    GenerationResult,
+    generate_takes,
+    invert_mel,
+    sample_codes,
+)
 from distill_prior_gen.messages import printable
 from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE
+from distill_prior_gen.neural_vocoder import TRAINED
 from distill_prior_gen.sampling.filters import filter_logits
 from distill_prior_gen.stopwatch import Stopwatch
 
@@ -40,6 +46,9 @@ OVERLAP_SECONDS = 0.05
 
 NUM_RUNS = 5
 """Number of runs of this package, and of the plain implementation for 1 s of sound."""
+
+DECODED = "decoded"
+"""Kind of mels that the model has decoded from codes."""
 
 DECODED_SECONDS = 30
 """Duration of the decoded mels that vocoders are compared on."""
@@ -188,14 +197,19 @@ def compare_vocoders(
     sources = _source_mels(model, durations, recordings)
     methods = [("torchaudio", QUALITIES[0]), *(("mel-griffin-lim", q) for q in QUALITIES)]
     rows: list[dict[str, Any]] = []
-    for (kind, seconds), mels in sources.items():
-        reference: dict[str, float] = {}
+    for number, ((kind, seconds), mels) in enumerate(sources.items()):
+        measured = {}
         for vocoder, quality in methods:
-            progress(len(rows) / (len(sources) * len(methods)), f"{vocoder}, {kind} mels...")
-            row = _measure_vocoder(mels, model.spectrogram, vocoder, quality)
-            reference = reference or row
-            ratios = {f"{key}_ratio": row[key] / reference[key] for key in row if key != "onsets"}
+            progress(number / len(sources), f"{vocoder}, {kind} mels...")
             name = vocoder if vocoder == "torchaudio" else f"{vocoder} {quality}"
+            measured[name] = _measure_vocoder(mels, model.spectrogram, vocoder, quality)
+        if model.vocoder and kind == DECODED:
+            for quality in QUALITIES:
+                progress(number / len(sources), f"trained, {kind} mels...")
+                measured[f"trained {quality}"] = _measure_trained(model, seconds, quality)
+        reference = measured["torchaudio"]
+        for name, row in measured.items():
+            ratios = {f"{key}_ratio": row[key] / reference[key] for key in row if key != "onsets"}
             rows.append({"mels": kind, "seconds": seconds, "vocoder": name, **row, **ratios})
     return rows
 
@@ -206,9 +220,8 @@ def _source_mels(
     """Log-mels ``[n_mels, frames]`` by their kind and their duration in seconds."""
     mels: dict[tuple[str, int], list[Tensor]] = {}
     for seconds in durations:
-        config = GenerationConfig(duration=seconds, allow_long=True, quality="fast", seed=0)
-        takes = generate_takes(model, config, max(1, DECODED_SECONDS // seconds))
-        mels["decoded", seconds] = [take.mel for take in takes]
+        takes = _takes(model, seconds, "mel-griffin-lim", "fast")
+        mels[DECODED, seconds] = [take.mel for take in takes]
     if recordings:
         longest = max(durations)
         mels["recordings", longest] = [
@@ -216,6 +229,25 @@ def _source_mels(
             for audio in read_recordings(recordings, model.sample_rate, longest)
         ]
     return mels
+
+
+def _takes(model: PriorModel, seconds: int, vocoder: str, quality: str) -> list[GenerationResult]:
+    config = GenerationConfig(
+        duration=seconds, allow_long=True, vocoder=vocoder, quality=quality, seed=0
+    )
+    return list(generate_takes(model, config, max(1, DECODED_SECONDS // seconds)))
+
+
+def _measure_trained(model: PriorModel, seconds: int, quality: str) -> dict[str, float]:
+    """Like `_measure_vocoder` for the trained vocoder, which needs the codes as well.
+
+    It corrects the decoded mel, so that a distance from it is no fault.
+    """
+    takes = _takes(model, seconds, TRAINED, quality)
+    sounds = [torch.from_numpy(take.audio) / take.gain for take in takes]
+    fits = [mel_fit(t.mel, s, model.spectrogram) for t, s in zip(takes, sounds, strict=True)]
+    time = mean(take.timings["invert"] for take in takes)
+    return {"time": time} | {key: mean(fit[key] for fit in fits) for key in fits[0]}
 
 
 def _measure_vocoder(

@@ -65,18 +65,19 @@ class VocoderNetwork(nn.Module):
         """Number of frames on either side that the output of a frame depends on."""
         return 1 + len(self.blocks) * (KERNEL_SIZE // 2)
 
-    def forward(self, mel: Tensor, embeddings: Tensor, guess: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, embedded: Tensor, guess: Tensor) -> Tensor:
         """Correct a first guess of the log magnitudes.
 
         Args:
             mel: decoded log-mels ``[batch, n_mels, frame]``.
-            embeddings: code embeddings ``[batch, embedding_size, frame]``.
+            embedded: code embeddings after the layer `embedding`, ``[batch, frame, width]``.
+                This layer may be applied to columns, before they are interpolated to frames.
             guess: log magnitudes ``[batch, frame, n_bins]``.
 
         Returns:
             Log magnitudes ``[batch, frame, n_bins]``.
         """
-        features = self.blocks(self.mel(mel).mT + self.embedding(embeddings.mT))
+        features = self.blocks(self.mel(mel).mT + embedded)
         return (guess + self.out(features)).clamp(max=MAX_LOG_MAGNITUDE)
 
 

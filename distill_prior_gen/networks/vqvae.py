@@ -153,10 +153,10 @@ def interpolate_columns(embeddings: Tensor) -> Tensor:
     """Interpolate embeddings linearly from columns to frames, without the first and last column.
 
     Args:
-        embeddings: ``[codebook_dim, H, column]``.
+        embeddings: ``[batch, channel, column]``.
 
     Returns:
-        ``[codebook_dim, H, STRIDE * (column - 2)]``.
+        ``[batch, channel, STRIDE * (column - 2)]``.
     """
     frames = F.interpolate(embeddings, scale_factor=STRIDE, mode="linear")
     return frames[..., STRIDE:-STRIDE]

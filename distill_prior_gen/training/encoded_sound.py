@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.networks.vqvae import STRIDE, VQVAE, grid_shape, interpolate_columns
+from distill_prior_gen.networks.vqvae import STRIDE, VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.recording import Recording
 
@@ -55,16 +55,17 @@ class EncodedSound:
             columns: number of columns, of `STRIDE` frames each.
 
         Returns:
-            Decoded log-mel ``[n_mels, frame]``, embeddings ``[codebook_dim * H, frame]``,
-            magnitudes ``[frame, n_bins]``, and 1 for each frame that is in the sound, ``[frame]``;
-            all with ``STRIDE * columns`` frames, padded with zeros after the end of the sound.
+            Decoded log-mel ``[n_mels, frame]``; embeddings ``[codebook_dim * H, columns + 2]`` of
+            these columns and of one on either side, see `interpolate_columns`; magnitudes
+            ``[frame, n_bins]``; and 1 for each frame that is in the sound, ``[frame]``. There are
+            ``STRIDE * columns`` frames, padded with zeros after the end of the sound.
         """
         start, length = column * STRIDE, columns * STRIDE
         stop = min(start + length, self.frames)
         missing = length - (stop - start)
         last = self.embeddings.shape[2] - 1
         around = torch.arange(column - 1, column + columns + 1).clamp(0, last)
-        embeddings = interpolate_columns(self.embeddings[..., around]).flatten(0, 1)
+        embeddings = self.embeddings[..., around].flatten(0, 1)
         mel = F.pad(self.decoded[:, start:stop], (0, missing))
         magnitudes = F.pad(self.magnitudes(start, stop), (0, 0, 0, missing))
         inside = torch.arange(length) < stop - start

@@ -151,13 +151,13 @@ class VocoderSettings(_Settings):
         ValueError: naming the field, its value and what it may be.
     """
 
-    width: int = 256
+    width: int = 192
     blocks: int = 4
-    epochs: int = 15
+    epochs: int = 22
     batch_size: int = 12
-    learning_rate: float = 2e-3
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.01
     patience: int = 8
     seed: int = 0
 
-    _large: ClassVar = {"epochs": 45}
+    _large: ClassVar = {"epochs": 66}

@@ -21,7 +21,7 @@ from distill_prior_gen.audio.spectral_distance import log_spectral_distance
 from distill_prior_gen.config import Progress, no_progress
 from distill_prior_gen.model import find_device
 from distill_prior_gen.networks.vocoder import VocoderNetwork, count_parameters
-from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
+from distill_prior_gen.networks.vqvae import STRIDE, VQVAE, interpolate_columns
 from distill_prior_gen.neural_vocoder import ITERATIONS, VocoderInput, render
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.training.data import Dataset
@@ -240,19 +240,21 @@ class _VocoderTraining:
         total, frames = 0.0, 0
         for sound in self.held_out:
             mel, embeddings, target, _ = sound.segment(0, sound.embeddings.shape[2])
-            mel, embeddings = mel[:, : sound.frames], embeddings[:, : sound.frames]
-            target = target[: sound.frames]
             floor = max(HEARD_RANGE * float(target.max()), self.training_floor)
             mel, embeddings, target = (t[None].to(device) for t in (mel, embeddings, target))
             difference = self._difference(mel, embeddings, target, floor)
-            total += float(difference.mean(dim=2).sum())
+            total += float(difference.mean(dim=2)[0, : sound.frames].sum())
             frames += sound.frames
         return total / frames
 
     def _difference(self, mel: Tensor, embeddings: Tensor, target: Tensor, floor: float) -> Tensor:
-        """Absolute differences of log magnitudes plus a floor, ``[batch, frame, n_bins]``."""
+        """Absolute differences of log magnitudes plus a floor, ``[batch, frame, n_bins]``.
+
+        Embeddings are those of columns, as in `EncodedSound.segment`.
+        """
+        embedded = interpolate_columns(self.network.embedding(embeddings.mT).mT).mT
         guess = self.spectrogram.guess_log_magnitudes(mel)
-        log_magnitudes = self.network(mel, embeddings, guess)
+        log_magnitudes = self.network(mel, embedded, guess)
         # softplus(x) = log(1 + exp(x))
         difference = F.softplus(log_magnitudes - math.log(floor)) - (target / floor).log1p()
         return difference.abs()
@@ -272,7 +274,8 @@ def _compare(
         left -= len(recording)
         mel = sound.decoded[:, :frames].to(device)
         _, embeddings, *_ = sound.segment(0, sound.embeddings.shape[2])
-        source = VocoderInput(network, spectrogram, mel, embeddings[:, :frames].to(device))
+        embeddings = interpolate_columns(embeddings[None])[0, :, :frames].to(device)
+        source = VocoderInput(network, spectrogram, mel, embeddings)
         generators = [random_generator(number, Purpose.PHASE) for _ in range(2)]
         trained = render(source, generators[0], ITERATIONS["normal"], no_progress)
         untrained = mel_griffin_lim(mel, spectrogram, generators[1], "normal", no_progress)

@@ -9,7 +9,7 @@ import pytest
 
 from distill_prior_gen.ui import library
 from distill_prior_gen.ui.library import find_model, find_models, has_models, load_cached_model
-from tests.helpers.models import write_model
+from tests.helpers.models import add_vocoder, write_model
 
 
 @pytest.fixture
@@ -98,3 +98,15 @@ def test_a_file_that_is_gone_is_not_there_any_more(folder):
     (folder / "a.distill").unlink()
     assert find_model("a.distill", [folder]) is None
     assert "a.distill" not in find_models([folder])
+
+
+def test_a_model_whose_vocoder_cannot_be_used_is_listed_with_a_note(tmp_path):
+    folder = tmp_path / "models"
+    folder.mkdir()
+    add_vocoder(write_model(folder / "good.distill"))
+    add_vocoder(write_model(folder / "odd.distill"), vocoder_config={"architecture": "hifigan"})
+    entries = {entry.path.name: entry for entry in find_models([folder]).values()}
+    assert entries["good.distill"].note is None
+    assert entries["odd.distill"].reason is None
+    assert "hifigan" in entries["odd.distill"].note
+    assert "mel-griffin-lim plays" in entries["odd.distill"].note
