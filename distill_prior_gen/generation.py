@@ -44,7 +44,7 @@ class GenerationResult:
         sample_rate: in Hz.
         config: the settings, with the seed and the vocoder that were used.
         codes: int64 ``[chunk, H * W, num_quantizers]``.
-        mel: log1p mel power that was inverted, float32 ``[n_mels, frames]``; with
+        mel: log1p mel power that the codes were decoded to, float32 ``[n_mels, frames]``; with
             ``join="crossfade"`` the mels of the chunks one after the other.
         layout: where the chunks lie in the take.
         prompt: the recording that the take starts from, or None.
