@@ -1,6 +1,7 @@
 """Training a vocoder: what it learns from, what is kept, and the commands."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -12,13 +13,14 @@ from distill_prior_gen import VocoderSettings, load_model, read_dataset, train_v
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.checkpoint.description import describe_model
+from distill_prior_gen.checkpoint.vocoder import CONFIG, METADATA, STATE
 from distill_prior_gen.cli import cli
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.training import data
 from distill_prior_gen.training import vocoder as vocoder_module
 from distill_prior_gen.training.encoded_sound import encode_recording, encode_sound
 from distill_prior_gen.training.recording import Recording
-from tests.helpers.models import SMALL, add_vocoder, write_model
+from tests.helpers.models import FIXTURES, SMALL, add_vocoder, write_model
 from tests.training.test_training import TINY, TINY_PRIOR, VQVAE, sound
 
 RATE = 8000
@@ -154,9 +156,7 @@ def test_the_command_puts_a_vocoder_into_the_file_and_nothing_else(model, folder
     assert described["stored"]
     assert described["vocoder"]["distance_db"] > 0
     after = read_checkpoint(model)
-    assert after.contents.keys() - before.contents.keys() == {
-        "vocoder_state_dict", "vocoder_config", "vocoder_metadata"
-    }  # fmt: skip
+    assert after.contents.keys() - before.contents.keys() == {STATE, CONFIG, METADATA}
     for key in ("model_state_dict", "prior_state_dict"):
         assert all(t.equal(after.contents[key][n]) for n, t in before.contents[key].items())
     assert all(t.dtype == torch.float16 for t in after.vocoder_state.values())
@@ -222,6 +222,42 @@ def test_another_prior_keeps_the_vocoder(model, folder, monkeypatch):
     assert result.exit_code == 0, result.output
     after = read_checkpoint(model).vocoder_state
     assert all(t.equal(after[name]) for name, t in state.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["core_v2_no_prior", "core_v2_tabla"])
+def test_a_file_of_the_distill_app_gets_a_vocoder(tmp_path, short_epochs, name):
+    original = FIXTURES / f"{name}.distill"
+    if not original.exists():
+        pytest.skip("needs a file that the Distill app wrote")
+    path = tmp_path / "m.distill"
+    shutil.copy(original, path)
+    (tmp_path / "sounds").mkdir()
+    for index in range(5):
+        soundfile.write(tmp_path / "sounds" / f"{index}.wav", sound(index, rate=48_000), 48_000)
+    result = run("train-vocoder", path, tmp_path / "sounds", *TINY_RUN, "--keep")
+    assert result.exit_code == 0, result.output
+    before, after = (torch.load(file, weights_only=True) for file in (original, path))
+    assert after.keys() - before.keys() == {STATE, CONFIG, METADATA}
+    assert all(t.equal(after["model_state_dict"][n]) for n, t in before["model_state_dict"].items())
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_ctrl_c_in_the_third_stage_keeps_the_model(folder, tmp_path, short_epochs, monkeypatch):
+    monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
+
+    def interrupt(self, epoch, batch):
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(vocoder_module._VocoderTraining, "loss", interrupt)
+    output = tmp_path / "m.distill"
+    options = [option for option in TINY if option != "--no-vocoder"]
+    result = run("train", folder, "-o", output, *options, *TINY_PRIOR, "--prior-epochs", 1)
+    assert result.exit_code == 130
+    assert "Interrupted: the model is complete, without a vocoder; 'distill-prior" in result.stderr
+    assert describe_model(output)["playable"]
 
 
 def test_short_and_quiet_recordings_can_be_encoded(vqvae):
