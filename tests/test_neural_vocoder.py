@@ -126,6 +126,31 @@ def test_the_guess_of_a_flat_spectrum_is_its_magnitude(power):
     torch.testing.assert_close(guess, torch.full((1, 129), np.log(3.0), dtype=torch.float32))
 
 
+@given(f_min=st.floats(0, 3000), width=st.floats(1, 4000), n_mels=st.integers(1, 40))
+def test_bins_outside_of_all_bands_are_guessed_like_the_nearest_one_inside(f_min, width, n_mels):
+    f_max = min(4000.0, f_min + width)
+    spectrogram = SpectrogramSettings(8000, 64, 16, n_mels, f_min=f_min, f_max=f_max)
+    inside = (spectrogram.filter_bank().sum(dim=1) > 0).nonzero()[:, 0].tolist()
+    guess = spectrogram.guess_log_magnitudes(torch.linspace(0, 5, n_mels)[:, None])[0]
+    assert guess.isfinite().all()
+    for number, value in enumerate(guess.tolist()):
+        if inside:
+            nearest = min(abs(number - other) for other in inside)
+            candidates = [guess[o] for o in inside if abs(number - o) == nearest]
+            assert min(abs(value - float(c)) for c in candidates) < 1e-5
+
+
+@pytest.mark.posix
+def test_large_windows_are_guessed_in_little_memory():
+    import resource
+
+    large = SpectrogramSettings(48_000, 65_536, 16_384, 256)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    large.guess_log_magnitudes(torch.rand(256, 4))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kB
+    assert grown < 20 * 4 * 32_769 * 256 / 1024  # of the filter bank
+
+
 @pytest.mark.parametrize(
     "spectrogram",
     [

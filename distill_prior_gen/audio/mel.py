@@ -167,9 +167,13 @@ def _band_means(spectrogram: SpectrogramSettings) -> tuple[Tensor, Tensor]:
     """
     bank = spectrogram.filter_bank()
     weights = bank.sum(dim=1, keepdim=True)
+    shares = bank / weights.where(weights > 0, 1)
     heard = (weights[:, 0] > 0).nonzero()[:, 0]
-    nearest = (torch.arange(len(bank))[:, None] - heard).abs().argmin(dim=1)
-    shares = (bank / weights.where(weights > 0, 1))[heard[nearest]]
+    if len(heard):
+        bins = torch.arange(len(bank))
+        above = heard[torch.searchsorted(heard, bins).clamp(max=len(heard) - 1)]
+        below = heard[(torch.searchsorted(heard, bins, right=True) - 1).clamp(min=0)]
+        shares = shares[torch.where((above - bins).abs() < (bins - below).abs(), above, below)]
     return bank.sum(dim=0).clamp(min=MIN_BAND_WEIGHT), shares.mT.contiguous()
 
 
