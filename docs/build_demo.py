@@ -61,7 +61,7 @@ def build(folder: Path, output: Path) -> None:
         dataset = replace(read_dataset(chosen), name="bells, choir, guitar, glass")
         vqvae = train_vqvae(dataset, progress=partial_progress(report, 0.0, 0.35))
         prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.35, 0.6))
-        settings = VocoderSettings(epochs=40, patience=40)
+        settings = VocoderSettings(width=256, epochs=40, learning_rate=2e-3, patience=40)
         stage = partial_progress(report, 0.6, 1.0)
         vocoder = train_vocoder(vqvae.vqvae, dataset, settings, progress=stage)
         whole = Path(chosen) / "Demo.distill"

@@ -309,7 +309,7 @@ def test_loops_turn_as_smoothly_as_they_run(duration):
     """The change across the loop point is no greater than elsewhere, in the mel that sounds."""
     model = load_model(demo_model(), "cpu")
     figures = []
-    config = GenerationConfig(loop=True, duration=duration, seed=0)
+    config = GenerationConfig(loop=True, duration=duration, seed=0, vocoder="mel-griffin-lim")
     for take in generate_takes(model, config, 16):
         turns = torch.from_numpy(np.tile(take.audio, 4))
         mel = model.spectrogram.log_mel(turns)[:, :-1]
@@ -318,6 +318,22 @@ def test_loops_turn_as_smoothly_as_they_run(duration):
     assert border < 1.1 * inside
     jump, jump_inside = (np.mean([f[key] for f in figures]) for key in ("jump", "jump_inside"))
     assert jump < 1.1 * jump_inside
+
+
+@pytest.mark.slow
+def test_loops_of_the_trained_vocoder_turn_as_they_run():
+    """The change around the loop point is like that around the other columns of codes."""
+    model, columns, changes = load_model(demo_model(), "cpu"), 29, []
+    config = GenerationConfig(loop=True, duration=5, seed=0, vocoder="trained")
+    for take in generate_takes(model, config, 16):
+        mel = model.spectrogram.log_mel(torch.from_numpy(np.tile(take.audio, 3)))[:, :-1]
+        frames = mel.shape[1] // 3
+        changes.append(mel.diff(dim=1).abs().mean(dim=0)[frames : 2 * frames].numpy())
+    change = np.mean([c[: min(map(len, changes))] for c in changes], axis=0)
+    around = np.array(
+        [np.roll(change, 8 - n * len(change) // columns)[:16].mean() for n in range(columns)]
+    )
+    assert around[0] < around[1:].mean() + 3 * around[1:].std()
 
 
 @pytest.mark.parametrize("vocoder", ["mel-griffin-lim", "torchaudio"])

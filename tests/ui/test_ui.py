@@ -688,7 +688,8 @@ def test_a_command_line_names_every_setting_that_is_not_the_default(context, fol
     maker.make_takes("small.distill", values, 1, session, None, silently)
     assert session.takes[2].command() == (
         f"distill-prior sample {path} --evolve 1,0.5:0.8 --top-p 0.9,0 --top-k 5,10 -d 2 "
-        f"--context-columns 1 --prompt {shlex.quote(str(recording))} --loop --quality fast -s 7"
+        f"--context-columns 1 --prompt {shlex.quote(str(recording))} --loop "
+        "--vocoder mel-griffin-lim --quality fast -s 7"
     )
     for start, option in (("recording", "--prompt-crossfade"), ("vary", "--vary 0.3")):
         values = page(prompt=str(recording), start=start)
@@ -700,7 +701,9 @@ def test_the_demo_needs_no_model_on_the_command_line(context):
     maker, session = TakeMaker(ModelList(context)), Session()
     values = page()
     maker.make_takes("demo", values, 1, session, None, silently)
-    expected = "distill-prior sample -t 0.8 --top-k 5 -d 2 --quality fast -s 7"
+    expected = (
+        "distill-prior sample -t 0.8 --top-k 5 -d 2 --vocoder mel-griffin-lim --quality fast -s 7"
+    )
     assert session.takes[1].command() == expected
 
 
