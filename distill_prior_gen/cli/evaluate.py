@@ -168,10 +168,14 @@ def _table(
 
 
 def _novelty(sampler: str, novelty: dict[str, Any]) -> str:
-    equal = novelty["takes"]["equal_codes"]["median"]
-    usual = novelty["recordings"]["equal_codes"]["median"]
-    return (
+    line = (
         f"{sampler}: {novelty['copies']:.0%} of {novelty['chunks']} chunks are copies, "
-        f"{novelty['outliers']:.0%} unlike any recording; {equal:.0%} of the codes equal those of "
-        f"the nearest chunk (between recordings {usual:.0%})"
+        f"{novelty['outliers']:.0%} unlike any recording"
+    )
+    if not novelty["recordings"]:  # all are the same sound
+        return line
+    equal, usual = (novelty[x]["equal_codes"]["median"] for x in ("takes", "recordings"))
+    return (
+        f"{line}; {equal:.0%} of the codes equal those of the nearest chunk (between recordings "
+        f"{usual:.0%})"
     )

@@ -36,6 +36,9 @@ from distill_prior_gen.training.data import Dataset
 CORE_VOCODER = "torchaudio"
 """How the Distill app turns mels into sound; shown for comparison."""
 
+MIN_SECONDS = 4
+"""Fewest seconds of recordings that others can be compared with: two in each half."""
+
 
 @dataclass(frozen=True, eq=False)
 class Closeness:
@@ -71,13 +74,18 @@ class _Reference:
     Attributes:
         features: features of their seconds.
         scale: standard deviation of each feature.
-        owners: number of the recording of each second.
+        owners: name of the recording of each second.
     """
 
-    def __init__(self, parts: Sequence[SecondFeatures]) -> None:
+    def __init__(self, parts: Sequence[SecondFeatures], names: Sequence[str]) -> None:
         self.features = SecondFeatures.join(parts)
+        if len(self.features) < MIN_SECONDS:
+            raise ValueError(
+                f"the recordings that the model was trained on have {len(self.features)} seconds "
+                f"with sound; a comparison needs {MIN_SECONDS}"
+            )
         self.scale = self.features.rows.std(axis=0) + 1e-6
-        self.owners = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        self.owners = np.repeat(names, [len(part) for part in parts])
         self.bandwidth = median_distance(self.features.rows / self.scale)
 
     def compare(self, name: str, features: SecondFeatures) -> dict[str, Any]:
@@ -86,7 +94,8 @@ class _Reference:
         Returns:
             ``sound``, the name; ``kernel``, `kernel_distance` times 100; ``frechet``,
             `frechet_distance`; ``frechet_bands``, the same without the modulation; ``density`` and
-            ``coverage``; and ``flatness`` and ``variation``, means over bands and seconds.
+            ``coverage``; and ``flatness`` and ``variation``, means over bands and seconds. Only
+            ``sound`` if fewer than two seconds have sound.
         """
         return self._distances(name, self.features, features)
 
@@ -98,6 +107,8 @@ class _Reference:
     def _distances(
         self, name: str, reference: SecondFeatures, features: SecondFeatures
     ) -> dict[str, Any]:
+        if len(features) < 2:
+            return {"sound": name}
         known, rows = reference.rows / self.scale, features.rows / self.scale
         bands = reference.band_rows.shape[1]
         density, coverage = density_and_coverage(known, rows)
@@ -152,38 +163,39 @@ def measure_closeness(
         progress: called with the share that is done.
 
     Raises:
-        ValueError: if there is no such sampler or vocoder.
+        ValueError: if there is no such sampler or vocoder, or if the recordings are too short.
     """
     chosen = list(dict.fromkeys(choose_vocoder(model, name) for name in vocoder_names))
     for name in chosen:
         get_registered("vocoder", name, vocoders())
-    for name in sampler_names:
+    configs = {c.sampler: c for c in (replace(config, sampler=name) for name in sampler_names)}
+    for name in configs:
         get_registered("sampler", name, samplers())
     methods = list(dict.fromkeys([*chosen, CORE_VOCODER]))
     with take_state(model.device):
         rendered = RenderedRecordings(model, methods)
         rendered.add(TRAINING, dataset.training, partial_progress(progress, 0.0, 0.3))
         rendered.add(HELD_OUT, dataset.validation, partial_progress(progress, 0.3, 0.4))
-        reference = _Reference(rendered.features[TRAINING, None])
+        first_copy = {name: names[0] for names in dataset.copies for name in names}
+        names = [first_copy.get(recording.name, recording.name) for recording in dataset.training]
+        reference = _Reference(rendered.features[TRAINING, None], names)
         features = {"recordings": reference.features}
-        rows, novelty, done = [reference.halves()], {}, 0.4
+        rows, codes = [reference.halves()], {}
         for name in methods:
             label = f"recordings through their codes, {name}"
             features[label] = SecondFeatures.join(rendered.features[TRAINING, name])
             rows.append(reference.compare(label, features[label]))
-        share = 0.55 / len(sampler_names)
-        for sampler in dict.fromkeys(sampler_names):
-            stage = partial_progress(progress, done, done + share)
-            done += share
-            settings = replace(config, sampler=sampler)
-            codes, sounds = render_takes(model, settings, takes, methods, stage)
+        for number, (sampler, settings) in enumerate(configs.items()):
+            start, end = (0.4 + 0.5 * (number + n) / len(configs) for n in (0, 1))
+            stage = partial_progress(progress, start, end)
+            codes[sampler], sounds = render_takes(model, settings, takes, methods, stage)
             for name in methods:
                 label = f"takes, {sampler}, {name}"
                 features[label] = sounds[name]
                 visited = reference.visited(sounds[name], int(config.duration))
                 rows.append(reference.compare(label, sounds[name]) | visited)
-            progress(done, "Comparing codes...")
-            novelty[sampler] = measure_novelty(model, dataset, codes)
+        stage = partial_progress(progress, 0.9, 1.0)
+        novelty = measure_novelty(model, dataset, codes, stage)
     noise = torch.randn(60 * model.sample_rate, generator=torch.Generator().manual_seed(0))
     features["white noise"] = second_features(noise, model.spectrogram)
     rows.append(reference.compare("white noise", features["white noise"]))

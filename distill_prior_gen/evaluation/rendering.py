@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.audio.spectral_distance import log_spectral_distance, spectral_convergence
-from distill_prior_gen.config import GenerationConfig, Progress, no_progress
+from distill_prior_gen.config import GenerationConfig, Progress, no_progress, partial_progress
 from distill_prior_gen.evaluation.features import (
     DECIBELS,
     SecondFeatures,
@@ -49,14 +49,22 @@ class Example:
     sounds: dict[str, Tensor]
 
 
+def _renamed(progress: Progress, text: str, number: int, count: int) -> Progress:
+    """A `Progress` for one of `count` equal parts of the work, whose description stays `text`."""
+    return lambda share, _: progress((number + share) / count, text)
+
+
 @torch.no_grad()
-def reconstruct(model: PriorModel, samples: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+def reconstruct(
+    model: PriorModel, samples: Tensor, names: Sequence[str], progress: Progress = no_progress
+) -> dict[str, Tensor]:
     """Encode a recording as a whole, decode its codes and render them with vocoders.
 
     Args:
         model: the model.
         samples: waveform with a peak of 1, at least a window long, float32 ``[samples]``.
         names: names of the vocoders.
+        progress: called with the share that is done.
 
     Returns:
         Waveforms by the names of the vocoders, at most a hop shorter than the recording.
@@ -67,11 +75,10 @@ def reconstruct(model: PriorModel, samples: Tensor, names: Sequence[str]) -> dic
     decoded = model.decode_map(codes)[:bands, :frames]
     conditioning = map_conditioning(model, codes).at(slice(frames))
     sounds = {}
-    for name in names:
+    for number, name in enumerate(names):
         generator = random_generator(0, Purpose.PHASE)
-        inversion = Inversion(
-            decoded, model.spectrogram, generator, "normal", no_progress, conditioning
-        )
+        stage = partial_progress(progress, number / len(names), (number + 1) / len(names))
+        inversion = Inversion(decoded, model.spectrogram, generator, "normal", stage, conditioning)
         sounds[name] = inversion.invert(vocoders()[name]).cpu()
     return sounds
 
@@ -115,12 +122,14 @@ class RenderedRecordings:
         spectrogram = self.model.spectrogram
         longest = max(recordings, key=lambda r: len(r.samples))
         for number, recording in enumerate(recordings):
-            progress(number / len(recordings), f"Rendering {recording.name}...")
+            text = f"Rendering {recording.name}..."
+            stage = _renamed(progress, text, number, len(recordings))
+            stage(0.0, text)
             samples = recording.samples[: round(MAX_RECORDING_S * spectrogram.sample_rate)]
             samples = samples / samples.abs().max().clamp(min=MIN_FILE_PEAK)
             shortest = max(spectrogram.n_fft, spectrogram.hop_length * 4)
             samples = F.pad(samples, (0, max(0, shortest - len(samples))))
-            sounds = reconstruct(self.model, samples, self.methods)
+            sounds = reconstruct(self.model, samples, self.methods, stage)
             self._append(group, None, samples)
             for name, sound in sounds.items():
                 self._append(group, name, sound)
@@ -165,17 +174,19 @@ def render_takes(
     first, sampler = config.seed or 0, samplers()[config.sampler]
     seeds, layout = range(first, first + takes), plan_layout(model, config, sampler.continues)
 
-    def report(share: float, text: str) -> None:
-        progress(0.3 * share, text)
-
-    codes = draw_takes(sampler, model, config, seeds, layout, None, report)
+    drawing, rendering = partial_progress(progress, 0.0, 0.3), partial_progress(progress, 0.3, 1.0)
+    codes = draw_takes(sampler, model, config, seeds, layout, None, drawing)
     features: dict[str, list[SecondFeatures]] = {name: [] for name in methods}
     for number, (seed, take) in enumerate(zip(seeds, codes, strict=True)):
-        progress(0.3 + 0.7 * number / takes, f"Rendering take {number + 1} of {takes}...")
         mel, take_config = layout.decode(model, take), replace(config, seed=seed)
-        for name in methods:
-            vocoder = vocoders()[name]
-            sound, _ = layout.invert(vocoder, model, take_config, take, mel, no_progress)
+        for method, name in enumerate(methods):
+            text, done = (
+                f"Rendering take {number + 1} of {takes}...",
+                number * len(methods) + method,
+            )
+            stage = _renamed(rendering, text, done, takes * len(methods))
+            stage(0.0, text)
+            sound, _ = layout.invert(vocoders()[name], model, take_config, take, mel, stage)
             features[name].append(second_features(sound.cpu(), model.spectrogram))
     joined = {name: SecondFeatures.join(parts) for name, parts in features.items()}
     return torch.cat(list(codes)), joined

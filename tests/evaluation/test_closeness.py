@@ -81,6 +81,54 @@ def test_the_tables_have_all_groups_with_floor_and_ceiling(model, dataset):
     assert result.novelty["continue"].summary["chunks"] % 2 == 0
 
 
+def test_one_second_of_takes_has_no_distances(model, dataset):
+    config = GenerationConfig(duration=1, seed=0, quality="fast")
+    result = measure_closeness(model, dataset, config, 1, ["continue"], ["torchaudio"])
+    rows = {row["sound"]: row for row in result.unpaired}
+    assert set(rows["takes, continue, torchaudio"]) == {
+        "sound", "recordings_early", "recordings_late", "recordings"
+    }  # fmt: skip
+    assert "kernel" in rows["white noise"]
+
+
+def test_recordings_that_are_too_short_are_refused(model):
+    recordings = [Recording(f"{hz}.wav", tone(hz, 0.3)) for hz in (200, 400, 800, 1600)]
+    dataset = Dataset(recordings[1:], recordings[:1], model.spectrogram, 0.5)
+    with pytest.raises(ValueError, match="have 3 seconds with sound; a comparison needs 4"):
+        measure_closeness(model, dataset, GenerationConfig(), 1, ["continue"], ["torchaudio"])
+
+
+def test_copies_and_parts_of_a_file_count_as_one_recording(model):
+    parts = [Recording(name, tone(hz)) for name, hz in (("a", 200), ("a", 400), ("b", 400))]
+    other = [Recording("c", tone(800)), Recording("d", tone(1600))]
+    dataset = Dataset([*parts, *other], other, model.spectrogram, 0.5, copies=[["b", "c"]])
+    config = GenerationConfig(duration=1, seed=0, quality="fast")
+    result = measure_closeness(model, dataset, config, 1, ["continue"], ["torchaudio"])
+    row = next(row for row in result.unpaired if row["sound"].startswith("takes"))
+    # a, a, b = c and d, with two seconds each: shares of 0.4, 0.4 and 0.2
+    assert row["recordings"] == pytest.approx(np.exp(-0.8 * np.log(0.4) - 0.2 * np.log(0.2)))
+
+
+def test_former_names_of_samplers_are_known(model, dataset):
+    config, names = GenerationConfig(duration=1, seed=0), ["autoregressive", "independent"]
+    result = measure_closeness(model, dataset, config, 1, names, ["torchaudio"])
+    assert list(result.novelty) == ["independent"]
+
+
+def test_progress_is_reported_while_a_sound_is_rendered(model, dataset):
+    reports = []
+    config = GenerationConfig(duration=3, seed=0)
+    measure_closeness(
+        model, dataset, config, 2, ["continue", "independent"], ["mel-griffin-lim"],
+        lambda share, text: reports.append((share, text)),
+    )  # fmt: skip
+    shares = [share for share, _ in reports]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] <= 1
+    for text in ("Rendering 400.wav...", "Rendering take 1 of 2...", "Comparing with the"):
+        assert len({share for share, shown in reports if shown.startswith(text)}) > 1
+
+
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "sounds"
