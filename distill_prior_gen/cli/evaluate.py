@@ -31,8 +31,9 @@ UNPAIRED = {
     "variation": ("variation", 2),
     "recordings_early": ("early", 1),
     "recordings_late": ("late", 1),
+    "recordings": ("of", 1),
 }
-"""Columns of both tables: heading and number of decimals of each figure."""
+"""Columns of the tables: heading and number of decimals of each figure."""
 
 
 @click.command()

@@ -102,7 +102,8 @@ class _Reference:
     def halves(self) -> dict[str, Any]:
         """The same between every other second of the recordings and the rest: the floor."""
         odd = np.arange(len(self.features)) % 2 == 1
-        return self._distances("half of the recordings", *map(self.features.part, (~odd, odd)))
+        row = self._distances("half of the recordings", *map(self.features.part, (~odd, odd)))
+        return row | {"recordings": effective_number(self.owners)}
 
     def _distances(
         self, name: str, reference: SecondFeatures, features: SecondFeatures

@@ -6,19 +6,25 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter
+from torch import Tensor
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.evaluation.closeness import Closeness
-from distill_prior_gen.evaluation.features import band_centres, spectrum_power
+from distill_prior_gen.evaluation.features import DECIBELS, LOWEST_HZ, band_centres, spectrum_power
 
 MAX_EXAMPLE_S = 6.0
 """Longest part of a recording that is shown."""
 
 RANGE_DB = 90.0
 """Levels that are shown, below the peak of the recording."""
+
+TICKS_HZ = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+
+ROWS = 400
+"""Frequencies that a spectrogram shows, spaced like tones rather than evenly."""
 
 
 def plot_closeness(
@@ -36,9 +42,9 @@ def plot_closeness(
     for axes, (feature, label) in zip(
         panels,
         {
-            "level": "level (log10 of the power)",
-            "flatness": "flatness (lower: more tonal)",
-            "variation": "variation of the level over time",
+            "level": "level, dB",
+            "flatness": "flatness, dB (lower: more tonal)",
+            "variation": "variation of the level over time, dB",
         }.items(),
         strict=True,
     ):
@@ -46,29 +52,33 @@ def plot_closeness(
         axes.set(title=label, xlabel="Hz")
     top.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     bottom.suptitle(f"{closeness.example.name} (held out), and rendered from its codes")
-    rows = bottom.subplots(1, len(sounds), sharex=True, sharey=True, squeeze=False)[0]
-    powers = {
-        name: spectrum_power(
-            sound[: round(MAX_EXAMPLE_S * spectrogram.sample_rate)], spectrogram.sample_rate
-        )
-        for name, sound in sounds.items()
-    }
-    top_db = 10 * np.log10(float(powers["recording"].max()))
-    for axes, (name, power) in zip(rows, powers.items(), strict=True):
-        seconds = min(MAX_EXAMPLE_S, len(sounds[name]) / spectrogram.sample_rate)
-        axes.imshow(
-            10 * power.log10().numpy(),
-            origin="lower",
-            aspect="auto",
-            vmin=top_db - RANGE_DB,
-            vmax=top_db,
-            cmap="magma",
-            extent=(0, seconds, 0, spectrogram.sample_rate / 2000),
-        )
-        axes.set(title=name, xlabel="s")
-    rows[0].set_ylabel("kHz")
+    _plot_spectrograms(bottom, sounds, spectrogram.sample_rate)
     with atomic_write(path, overwrite) as partial:
         figure.savefig(partial, dpi=100, format="png")
+
+
+def _plot_spectrograms(figure: SubFigure, sounds: dict[str, Tensor], sample_rate: int) -> None:
+    """Plot the beginnings of sounds side by side, from the lowest band to half the sample rate."""
+    panels = figure.subplots(1, len(sounds), sharex=True, sharey=True, squeeze=False)[0]
+    length, top_hz = round(MAX_EXAMPLE_S * sample_rate), sample_rate / 2
+    powers = {n: spectrum_power(sound[:length], sample_rate) for n, sound in sounds.items()}
+    loudest = 10 * float(powers["recording"].max().log10())
+    for axes, (name, power) in zip(panels, powers.items(), strict=True):
+        shown = np.geomspace(LOWEST_HZ, top_hz, ROWS) / top_hz * (len(power) - 1)
+        axes.imshow(
+            10 * power[np.rint(shown).astype(int)].log10().numpy(),
+            origin="lower",
+            aspect="auto",
+            vmin=loudest - RANGE_DB,
+            vmax=loudest,
+            cmap="magma",
+            extent=(0, min(length, len(sounds[name])) / sample_rate, 0, 1),
+        )
+        axes.set(title=name, xlabel="s")
+    ticks = [hertz for hertz in TICKS_HZ if hertz <= top_hz]
+    places = np.log(np.array(ticks) / LOWEST_HZ) / np.log(top_hz / LOWEST_HZ)
+    panels[0].set_yticks(places, [f"{hertz:,}" for hertz in ticks])
+    panels[0].set_ylabel("Hz")
 
 
 def _plot_bands(axes: Axes, closeness: Closeness, feature: str, sample_rate: int) -> None:
@@ -77,10 +87,12 @@ def _plot_bands(axes: Axes, closeness: Closeness, feature: str, sample_rate: int
         recordings = name == "recordings"
         if not recordings and not name.startswith("takes"):
             continue
-        values = getattr(features, feature).mean(axis=0)
+        # Levels are common logarithms, the others natural ones.
+        decibels = 10 if feature == "level" else DECIBELS
+        values = decibels * getattr(features, feature).mean(axis=0)
         width, color = (2.5, "black") if recordings else (1.5, None)
         centres = band_centres(sample_rate)
         axes.plot(centres, values, label=name, linewidth=width, color=color)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz:,.0f}"))
     axes.grid(alpha=0.3)

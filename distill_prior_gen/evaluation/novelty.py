@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
@@ -106,7 +107,7 @@ def measure_novelty(
     """
     known, owners = _encode_recordings(model, dataset)
     known_mels = model.decode(known).cpu()
-    chosen = torch.arange(0, len(known), -(-len(known) // MAX_COMPARED))
+    chosen = torch.arange(0, len(known), math.ceil(len(known) / MAX_COMPARED))
     total = len(chosen) + sum(map(len, codes.values()))
     done = 0
 

@@ -48,6 +48,16 @@ def test_the_frechet_distance_of_normal_distributions_is_that_of_their_parameter
     assert frechet_distance(first, first) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_frechet_distance_is_that_of_the_means_and_covariances():
+    """The eigenvalues of a product of covariances, which is not symmetric, are taken directly."""
+    first, second = normal(0, 30) @ normal(2, 3), normal(1, 25) @ normal(3, 3)
+    covariances = np.cov(first.T), np.cov(second.T)
+    roots = np.sqrt(np.linalg.eigvals(covariances[0] @ covariances[1]).real)
+    means = np.square(first.mean(axis=0) - second.mean(axis=0)).sum()
+    expected = means + sum(np.trace(c) for c in covariances) - 2 * roots.sum()
+    assert frechet_distance(first, second) == pytest.approx(expected)
+
+
 @given(seed=st.integers(0, 1000), shift=st.floats(-5, 5))
 def test_the_frechet_distance_does_not_depend_on_the_order_or_the_origin(seed, shift):
     first, second = normal(seed, 30), normal(seed + 1, 40, scale=2)

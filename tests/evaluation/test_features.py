@@ -40,6 +40,39 @@ def test_a_tone_is_loud_and_tonal_in_its_band():
     assert features.variation[0, band] < 0.1
 
 
+def plain_features(second):
+    """Level, flatness and variation of the bands of a second at 48 kHz, in plain numpy."""
+    second = second / np.sqrt(np.mean(second**2))
+    padded = np.pad(second, 2048, mode="reflect")
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(4096) / 4096)
+    frames = [padded[i : i + 4096] * window for i in range(0, len(padded) - 4095, 1024)]
+    power = np.abs(np.fft.rfft(frames, axis=1).T) ** 2 + 1e-9
+    frequency = np.arange(2049) * 48_000 / 4096
+    columns = []
+    for low in 100 * 2 ** (np.arange(15) / 2):
+        band = power[(frequency >= low) & (frequency < low * 2**0.5)]
+        flatness = np.mean(np.log(band).mean(axis=0) - np.log(band.mean(axis=0)))
+        level = band.sum(axis=0)
+        columns.append([np.log10(level.mean()), flatness, np.log(level).std(ddof=1)])
+    return np.array(columns).T.flatten()
+
+
+def test_features_are_those_of_plain_numpy():
+    time = torch.arange(48_000) / 48_000
+    random = torch.randn(48_000, generator=torch.Generator().manual_seed(0))
+    swell = random * (0.1 + time) + torch.sin(2 * torch.pi * 440 * time)
+    found = second_features(swell, SpectrogramSettings())
+    assert np.allclose(found.band_rows[0], plain_features(swell.double().numpy()), atol=1e-3)
+    assert found.rows.shape == (1, 3 * 15 + len(MODULATION_HZ))
+
+
+@pytest.mark.parametrize("samples", [1, 100, RATE // 3])
+def test_short_sounds_have_finite_features(samples):
+    features = second_features(noise()[:samples], MEL)
+    assert features.place.tolist() == [0]
+    assert np.isfinite(features.rows).all()
+
+
 def test_noise_is_flat():
     """The mean logarithm of the power of noise is Euler's constant below that of the mean."""
     features = second_features(noise(20), MEL)
