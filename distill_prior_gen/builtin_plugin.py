@@ -67,9 +67,10 @@ def distill_register_prior_samplers(register: RegisterSampler) -> None:
 def distill_register_vocoders(register: RegisterVocoder) -> None:
     from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
     from distill_prior_gen.audio.torchaudio_vocoder import torchaudio_griffin_lim
-    from distill_prior_gen.neural_vocoder import auto_vocoder, trained_vocoder
+    from distill_prior_gen.neural_vocoder import trained_vocoder
 
-    register("auto", auto_vocoder, loops=True, conditioned=True)
+    # `choose_vocoder` replaces "auto" where there is a model; `invert_mel` is given only a mel.
+    register("auto", mel_griffin_lim, loops=True)
     register("trained", trained_vocoder, loops=True, conditioned=True)
     register("mel-griffin-lim", mel_griffin_lim, loops=True)
     register("torchaudio", torchaudio_griffin_lim)

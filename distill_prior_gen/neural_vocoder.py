@@ -6,8 +6,6 @@ magnitudes that the network of `networks.vocoder` has computed.
 References:
     D. W. Griffin, J. S. Lim: Signal estimation from modified short-time Fourier
     transform. IEEE Transactions on Acoustics, Speech, and Signal Processing, 1984.
-    N. Perraudin, P. Balazs, P. L. Søndergaard: A fast Griffin-Lim algorithm.
-    WASPAA, 2013 (the momentum).
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill_prior_gen.audio.griffin_lim import LoopTransform, Transform, mel_griffin_lim
+from distill_prior_gen.audio.griffin_lim import LoopTransform, Transform, iterate
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import Progress
 from distill_prior_gen.model import PriorModel
@@ -28,8 +26,6 @@ from distill_prior_gen.vocoding import Conditioning
 
 ITERATIONS = {"fast": 8, "normal": 24, "best": 96}
 
-MOMENTUM = 0.9
-
 BLOCK_FRAMES = 512
 """Frames whose magnitudes are computed at once."""
 
@@ -37,7 +33,7 @@ SECTION_FRAMES = 4096
 """Frames whose phase is found at once, which bounds the memory for long takes."""
 
 MIN_POWER = 1e-18
-
+"""Lower limit of the power of a bin, by whose root it is divided."""
 
 AUTO, TRAINED, UNTRAINED = "auto", "trained", "mel-griffin-lim"
 """Names of vocoders. The first one is the second where a file has a trained vocoder, else the
@@ -55,22 +51,6 @@ def choose_vocoder(model: PriorModel, name: str) -> str:
     if name == TRAINED and model.vocoder is None:
         raise ValueError(missing_vocoder(model))
     return name
-
-
-def auto_vocoder(
-    mel: Tensor,
-    spectrogram: SpectrogramSettings,
-    generator: np.random.Generator,
-    quality: str,
-    progress: Progress,
-    conditioning: Conditioning | None = None,
-    loop_samples: int | None = None,
-) -> Tensor:
-    """Turn a mel into sound with the vocoder that `choose_vocoder` chooses; see `Invert`."""
-    arguments = mel, spectrogram, generator, quality, progress
-    if conditioning and conditioning.model.vocoder:
-        return trained_vocoder(*arguments, conditioning, loop_samples)
-    return mel_griffin_lim(*arguments, loop_samples)
 
 
 def trained_vocoder(
@@ -219,16 +199,10 @@ def find_phase(
         The waveform without padding, float32 ``[samples]``.
     """
 
-    def set_magnitudes(spectra: Tensor, block: slice) -> Tensor:
+    def set_magnitudes(spectra: Tensor, block: slice, last: bool) -> Tensor:
         real, imaginary = torch.view_as_real(spectra).unbind(-1)
         power = real.square().addcmul_(imaginary, imaginary).clamp_(min=MIN_POWER)
         return spectra.mul_(power.rsqrt_().mul_(magnitudes[block]))
 
-    wave = previous = torch.from_numpy(noise.copy()).to(magnitudes.device)
-    for iteration in range(iterations):
-        progress(iteration / iterations, "Reconstructing the waveform...")
-        result = transform.filter(wave, set_magnitudes)
-        last = iteration == iterations - 1
-        wave = result if iteration == 0 or last else torch.lerp(previous, result, 1 + MOMENTUM)
-        previous = result
-    return wave[transform.inside].clone()
+    wave = torch.from_numpy(noise.copy()).to(magnitudes.device)
+    return iterate(transform, wave, set_magnitudes, iterations, progress)

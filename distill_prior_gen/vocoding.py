@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,10 +84,14 @@ class Inversion:
         conditioning = self.conditioning.at(frames) if self.conditioning else None
         return replace(self, mel=self.mel[:, frames], conditioning=conditioning)
 
-    def invert(self, vocoder: Vocoder, **arguments: int) -> Tensor:
-        """Call a vocoder: float32 ``[(frames - 1) * hop_length]``."""
+    def invert(self, vocoder: Vocoder, **arguments: Any) -> Tensor:
+        """Call a vocoder, if need be with further arguments.
+
+        Returns:
+            float32 ``[(frames - 1) * hop_length]``.
+        """
         if vocoder.conditioned:
-            arguments["conditioning"] = self.conditioning  # type: ignore[assignment]
+            arguments["conditioning"] = self.conditioning
         return vocoder.invert(
             self.mel,
             self.spectrogram,

@@ -85,18 +85,43 @@ def mel_griffin_lim(
         transform = Transform(spectrogram, frames, mel.device)
     else:
         transform = LoopTransform(spectrogram, frames, loop_samples, mel.device)
-    noise = generator.standard_normal(transform.length, dtype=np.float32)
-    wave = previous = torch.from_numpy(noise).to(mel.device)
-    iterations = ITERATIONS[quality]
+    noise = torch.from_numpy(generator.standard_normal(transform.length, dtype=np.float32))
+
+    def correct(spectra: Tensor, block: slice, last: bool) -> Tensor:
+        return correction(spectra, target[block], 1.0 if last else CORRECTION)
+
+    return iterate(transform, noise.to(mel.device), correct, ITERATIONS[quality], progress)
+
+
+def iterate(
+    transform: Transform | LoopTransform,
+    wave: Tensor,
+    change: Callable[[Tensor, slice, bool], Tensor],
+    iterations: int,
+    progress: Progress,
+) -> Tensor:
+    """Alternate between a waveform and its transform, with momentum.
+
+    Args:
+        transform: the transform.
+        wave: the first waveform, ``[transform.length]``. It is overwritten.
+        change: function of spectra, complex ``[frame, bin]``, the slice of their frames, and
+            whether this is the last iteration, that returns other spectra.
+        iterations: number of iterations.
+        progress: called in every iteration. An exception that it raises ends the work.
+
+    Returns:
+        The waveform without padding, ``[samples]``.
+    """
+    previous = wave
     for iteration in range(iterations):
         progress(iteration / iterations, "Reconstructing the waveform...")
         last = iteration == iterations - 1
-        strength = 1.0 if last else CORRECTION
 
-        def correct(spectra: Tensor, block: slice, strength: float = strength) -> Tensor:
-            return correction(spectra, target[block], strength)
+        def change_block(spectra: Tensor, block: slice, last: bool = last) -> Tensor:
+            return change(spectra, block, last)
 
-        result = transform.filter(wave, correct)
+        result = transform.filter(wave, change_block)
         wave = result if iteration == 0 or last else torch.lerp(previous, result, 1 + MOMENTUM)
         previous = result
     return wave[transform.inside].clone()
@@ -161,7 +186,10 @@ class Transform:
 
 
 class LoopTransform:
-    """Like `Transform`, but for loops: windows wrap around, and frames are spread evenly.
+    """Short-time Fourier transform of a loop and its least-squares inverse.
+
+    A window that reaches beyond the end of the loop continues at its start. The frames are spread
+    evenly over the loop.
 
     Attributes:
         length: samples of the loop.

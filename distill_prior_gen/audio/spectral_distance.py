@@ -37,9 +37,11 @@ def log_spectral_distance(sound: Tensor, reference: Tensor) -> float:
 
 
 def spectral_convergence(sound: Tensor, reference: Tensor) -> float:
-    """Norm of the difference of the magnitudes, divided by that of the reference.
+    """Spectral convergence: how far magnitudes are from those of a reference.
 
-    Averaged over three resolutions; see Arik et al. 2018, arXiv 1808.06719.
+    The Frobenius norm of their difference is divided by the norm of the magnitudes of the
+    reference, and the ratio is averaged over three resolutions; see Arik et al. 2018, arXiv
+    1808.06719.
 
     Args:
         sound, reference: waveforms ``[samples]``. The shorter length counts.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,11 @@ class Checkpoint:
     vocoder_shape: dict[str, int] | None = None
     vocoder_state: dict[str, Tensor] | None = None
     vocoder_fault: str = ""
+
+    @property
+    def chunk_duration(self) -> Fraction:
+        """Length of a chunk in seconds, exactly."""
+        return Fraction(self.chunk_samples, self.spectrogram.sample_rate)
 
     @property
     def frames(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -123,9 +122,8 @@ def evaluate(
         from distill_prior_gen.training.data import read_dataset
 
         loaded = load_model(model, device)
-        chunk_duration = Fraction(loaded.chunk_samples, loaded.sample_rate)
-        stage = partial_progress(report, 0.0, 0.05)
-        dataset = read_dataset(folder, loaded.spectrogram, chunk_duration, stage)
+        checkpoint, stage = loaded.checkpoint, partial_progress(report, 0.0, 0.05)
+        dataset = read_dataset(folder, checkpoint.spectrogram, checkpoint.chunk_duration, stage)
         stage = partial_progress(report, 0.05, 1.0)
         result = measure_closeness(loaded, dataset, config, takes, samplers, vocoders, stage)
         plot_closeness(picture, result, loaded.spectrogram, overwrite=force)

@@ -22,6 +22,7 @@ from distill_prior_gen.cli.training_report import (
     prior_result,
     refuse_existing,
     report_result,
+    seed_option,
     setting_options,
     vocoder_notes,
     vocoder_result,
@@ -36,7 +37,6 @@ from distill_prior_gen.training.saving import (
     reserve,
 )
 from distill_prior_gen.training.settings import (
-    TRAINING_LIMITS,
     PriorSettings,
     VocoderSettings,
     VQVAESettings,
@@ -60,14 +60,7 @@ if TYPE_CHECKING:
 @setting_options(PRIOR_OPTIONS, "prior_", "dropout epochs batch_size learning_rate weight_decay")
 @setting_options({"epochs": VOCODER_OPTIONS["epochs"]}, "vocoder_", "epochs")
 @click.option("--no-vocoder", is_flag=True, help="Do not train a vocoder.")
-@click.option(
-    "-s",
-    "--seed",
-    type=click.IntRange(*TRAINING_LIMITS["seed"]),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same model on the same machine.",
-)
+@seed_option("model")
 @options.device
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the model.")

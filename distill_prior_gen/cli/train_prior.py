@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +19,12 @@ from distill_prior_gen.cli.training_report import (
     prior_notes,
     prior_result,
     report_result,
+    seed_option,
     setting_options,
 )
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import check_space, reserve, save
-from distill_prior_gen.training.settings import TRAINING_LIMITS, PriorSettings
+from distill_prior_gen.training.settings import PriorSettings
 
 if TYPE_CHECKING:
     from distill_prior_gen.checkpoint import Checkpoint
@@ -36,14 +36,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @setting_options(PRIOR_OPTIONS)
-@click.option(
-    "-s",
-    "--seed",
-    type=click.IntRange(*TRAINING_LIMITS["seed"]),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same prior on the same machine.",
-)
+@seed_option("prior")
 @options.device
 @click.option("--force", is_flag=True, help="Replace a prior that MODEL has already.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the prior.")
@@ -112,9 +105,7 @@ def _prepare(
             raise FileExistsError(f"{model} has a prior; add --force to replace it")
         if picture.exists() and not force:
             raise FileExistsError(f"{picture} exists; move it or add --force")
-        spectrogram = checkpoint.spectrogram
-        chunk_duration = Fraction(checkpoint.chunk_samples, spectrogram.sample_rate)
-        dataset = read_dataset(folder, spectrogram, chunk_duration, report)
+        dataset = read_dataset(folder, checkpoint.spectrogram, checkpoint.chunk_duration, report)
     check_space(model, 2 * model.stat().st_size + MAX_PICTURE_BYTES)
     print_dataset(dataset, quiet)
     return checkpoint, dataset

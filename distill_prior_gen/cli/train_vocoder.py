@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,14 @@ from distill_prior_gen.cli.training_report import (
     fallback_notes,
     print_dataset,
     report_result,
+    seed_option,
     setting_options,
     vocoder_notes,
     vocoder_result,
 )
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import check_space, reserve, save
-from distill_prior_gen.training.settings import TRAINING_LIMITS, VocoderSettings
+from distill_prior_gen.training.settings import VocoderSettings
 
 if TYPE_CHECKING:
     from distill_prior_gen.checkpoint import Checkpoint
@@ -35,14 +35,7 @@ if TYPE_CHECKING:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @setting_options(VOCODER_OPTIONS)
-@click.option(
-    "-s",
-    "--seed",
-    type=click.IntRange(*TRAINING_LIMITS["seed"]),
-    default=0,
-    show_default=True,
-    help="The same seed gives the same vocoder on the same machine.",
-)
+@seed_option("vocoder")
 @options.device
 @click.option("--keep", is_flag=True, help="Store the vocoder even if mel-griffin-lim is closer.")
 @click.option("--force", is_flag=True, help="Replace a vocoder that MODEL has already.")
@@ -110,9 +103,7 @@ def _prepare(
         checkpoint = read_checkpoint(model)
         if checkpoint.vocoder_state is not None and not force:
             raise FileExistsError(f"{model} has a vocoder; add --force to replace it")
-        spectrogram = checkpoint.spectrogram
-        chunk_duration = Fraction(checkpoint.chunk_samples, spectrogram.sample_rate)
-        dataset = read_dataset(folder, spectrogram, chunk_duration, report)
+        dataset = read_dataset(folder, checkpoint.spectrogram, checkpoint.chunk_duration, report)
     check_space(model, 2 * model.stat().st_size + MAX_FILE_BYTES)
     print_dataset(dataset, quiet)
     return checkpoint, dataset

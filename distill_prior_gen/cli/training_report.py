@@ -83,6 +83,18 @@ def setting_options(helps: dict[str, str], prefix: str = "", prefixed: str = "")
     return decorate
 
 
+def seed_option(trained: str) -> Decorator:
+    """The option ``--seed`` of a command that trains, for example, a "model"."""
+    return click.option(
+        "-s",
+        "--seed",
+        type=click.IntRange(*TRAINING_LIMITS["seed"]),
+        default=0,
+        show_default=True,
+        help=f"The same seed gives the same {trained} on the same machine.",
+    )
+
+
 def print_note(text: str, quiet: bool) -> None:
     """Print a line on standard error, unless `quiet`."""
     if not quiet:

@@ -177,8 +177,7 @@ def measure_closeness(
         rendered = RenderedRecordings(model, methods)
         rendered.add(TRAINING, dataset.training, partial_progress(progress, 0.0, 0.3))
         rendered.add(HELD_OUT, dataset.validation, partial_progress(progress, 0.3, 0.4))
-        first_copy = {name: names[0] for names in dataset.copies for name in names}
-        names = [first_copy.get(recording.name, recording.name) for recording in dataset.training]
+        names = [dataset.original(recording) for recording in dataset.training]
         reference = _Reference(rendered.features[TRAINING, None], names)
         features = {"recordings": reference.features}
         rows, codes = [reference.halves()], {}

@@ -129,13 +129,12 @@ def measure_novelty(
 def _encode_recordings(model: PriorModel, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """Codes ``[chunk, H * W, level]`` of overlapping chunks, and owners ``[chunk]``."""
     step = max(1, dataset.chunk_samples // CHUNK_STEPS)
-    first_copy = {name: names[0] for names in dataset.copies for name in names}
     numbers: dict[str, int] = {}
     codes, owners = [], []
     for recording in dataset.recordings:
         chunks = dataset.cut([recording], step=step)
         codes.append(encode(model.vqvae, dataset, chunks))
-        name = first_copy.get(recording.name, recording.name)
+        name = dataset.original(recording)
         owners += [numbers.setdefault(name, len(numbers))] * len(chunks)
     return torch.cat(codes), torch.tensor(owners)
 

@@ -79,6 +79,11 @@ class Dataset:
         """Total duration of all recordings in seconds."""
         return self.duration(self.recordings)
 
+    def original(self, recording: Recording) -> str:
+        """Name of the file of a recording, or of the first file with the same sound."""
+        group = next((names for names in self.copies if recording.name in names), [recording.name])
+        return group[0]
+
     def duration(self, recordings: Sequence[Recording]) -> float:
         """Total duration of some recordings in seconds."""
         return sum(len(r.samples) for r in recordings) / self.spectrogram.sample_rate
