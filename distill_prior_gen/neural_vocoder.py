@@ -32,6 +32,11 @@ BLOCK_FRAMES = 512
 SECTION_FRAMES = 4096
 """Frames whose phase is found at once, which bounds the memory for long takes."""
 
+MAX_FRAME_NORM = math.sqrt(3 / 32)
+"""Norm of the magnitudes of a sine at full scale, divided by the length of the window. No frame is
+louder, since the recordings were learned with a peak of 1; codes that never followed each other in
+them can lead the network much further."""
+
 MIN_POWER = 1e-18
 """Lower limit of the power of a bin, by whose root it is divided."""
 
@@ -126,7 +131,9 @@ class VocoderInput:
         guess = self.spectrogram.guess_log_magnitudes(mel)
         embedded = self.network.embedding(embeddings.mT)
         log_magnitudes = self.network(mel[None], embedded[None], guess[None])[0]
-        return log_magnitudes[start - begin : stop - begin].exp()
+        magnitudes = log_magnitudes[start - begin : stop - begin].exp()
+        loudest = MAX_FRAME_NORM * self.spectrogram.n_fft
+        return magnitudes * (loudest / magnitudes.norm(dim=1, keepdim=True)).clamp(max=1)
 
 
 @torch.no_grad()

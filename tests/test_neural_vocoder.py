@@ -70,6 +70,27 @@ def test_a_loop_may_begin_anywhere(shift):
     )
 
 
+def test_no_frame_is_louder_than_a_sine_at_full_scale():
+    time = torch.arange(4096)
+    sine = torch.sin(2 * torch.pi * 0.1 * time)
+    spectra = torch.stft(sine, 256, 64, window=torch.hann_window(256), return_complex=True)
+    loudest = spectra.abs()[:, 4:-4].norm(dim=0).mean()
+    source = vocoder_input(frames=20)
+    quiet = source.magnitudes(0, 20)
+    assert quiet.norm(dim=1).max() < loudest
+    with torch.no_grad():
+        source.network.out.bias.add_(8.0)
+    loud = source.magnitudes(0, 20)
+    torch.testing.assert_close(loud.norm(dim=1), loudest.expand(20), rtol=0.01, atol=0)
+    # The spectrum keeps its shape.
+    torch.testing.assert_close(
+        loud / loud.sum(dim=1, keepdim=True),
+        quiet / quiet.sum(dim=1, keepdim=True),
+        rtol=1e-3,
+        atol=1e-6,
+    )
+
+
 def test_a_loop_has_no_step_at_its_end():
     """Of a sound without high frequencies, whose samples change slowly everywhere."""
     source = vocoder_input(frames=51, loop=True)
