@@ -67,14 +67,15 @@ def folder(tmp_path_factory, model_path):
     (folder / "distill" / "__init__.py").touch()
     (folder / "distill" / "ui" / "__init__.py").touch()
     (folder / "distill" / "ui" / "state.py").write_text(STATE)
-    loading = "lambda: setattr(app_state, 'loaded_vq_model', loaded)"
     app = (
         "from types import SimpleNamespace\nfrom distill.ui.state import app_state, ModelLibrary\n"
     )
     app += "loaded = SimpleNamespace(metadata=SimpleNamespace(model_id='slow'))\n"
     app += "ModelLibrary.catalog['slow'] = SimpleNamespace(file_path='slow.distill')\n"
+    app += "def load():\n    app_state.loaded_vq_model = loaded\n    return 'Opened'\n"
+    button = 'button = gr.Button("Open"); button.click(load, outputs=button)'
     (folder / "distill" / "ui" / "app.py").write_text(
-        app + APP.replace('gr.Button("Open").click(print)', f'gr.Button("Open").click({loading})')
+        app + APP.replace('gr.Button("Open").click(print)', button)
     )
     return folder
 
@@ -632,7 +633,7 @@ def test_the_model_that_the_app_loads_meanwhile_is_chosen(in_the_app, new_page):
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^small"))
     page.get_by_role("tab", name="First").click()
     page.get_by_role("button", name="Open").click()
-    page.wait_for_timeout(2000)  # until the app has loaded it
+    expect(page.get_by_role("button", name="Opened")).to_be_visible()
     page.get_by_role("tab", name="Prior").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^slow"))
 
