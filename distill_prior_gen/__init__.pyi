@@ -14,8 +14,10 @@ from .training.data import read_dataset as read_dataset
 from .training.output import save_model as save_model
 from .training.prior import train_prior as train_prior
 from .training.settings import PriorSettings as PriorSettings
+from .training.settings import TimelineSettings as TimelineSettings
 from .training.settings import VocoderSettings as VocoderSettings
 from .training.settings import VQVAESettings as VQVAESettings
+from .training.timeline import train_timeline as train_timeline
 from .training.vocoder import train_vocoder as train_vocoder
 from .training.vqvae import train_vqvae as train_vqvae
 from .version import __version__ as __version__

@@ -27,6 +27,7 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.sample import sample
     from distill_prior_gen.cli.train import train
     from distill_prior_gen.cli.train_prior import train_prior
+    from distill_prior_gen.cli.train_timeline import train_timeline
     from distill_prior_gen.cli.train_vocoder import train_vocoder
     from distill_prior_gen.cli.ui import ui
 
@@ -36,6 +37,7 @@ def distill_register_commands(cli: click.Group) -> None:
         info,
         train,
         train_prior,
+        train_timeline,
         train_vocoder,
         evaluate,
         ui,
@@ -58,7 +60,11 @@ def distill_register_tabs(register: RegisterTab) -> None:
 @hookimpl
 def distill_register_prior_samplers(register: RegisterSampler) -> None:
     from distill_prior_gen.sampling.autoregressive import sample_autoregressive
+    from distill_prior_gen.sampling.timeline import sample_timeline
 
+    # `choose_sampler` replaces "auto".
+    register("auto", sample_autoregressive, continues=True, at_once=True)
+    register("timeline", sample_timeline, whole=True)
     register("continue", sample_autoregressive, continues=True, at_once=True)
     register("independent", sample_autoregressive)
 

@@ -34,6 +34,7 @@ GENERATION_LIMITS: dict[str, tuple[Any, Any]] = {
     "context_columns": (1, 16),
     "overlap": (0.0, 200.0),
     "vary": (0.0, 1.0),
+    "wander": (0.0, 10.0),
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each number in `GenerationConfig`, both included."""
@@ -75,6 +76,11 @@ class GenerationConfig:
         duration: length of the take in seconds. With `vary` the take is as long as the prompt.
         allow_long: lift the upper limit of `duration`.
         sampler: name of the method that draws codes from the prior.
+            ``"auto"`` is ``"timeline"`` if the model's file has a timeline prior, else
+            ``"continue"``.
+        wander: with the sampler ``"timeline"``: odds that the take turns to the manner of another
+            recording, relative to how often recordings follow each other in training. 0 stays
+            with the first.
         context_columns: number of columns of the code map (time) that a chunk shares with the
             chunk before it, with a sampler that continues chunks; limited by the length of a chunk.
         overlap: crossfade between chunks in milliseconds, with a sampler that does not continue
@@ -103,7 +109,8 @@ class GenerationConfig:
     min_p: float = 0.0
     duration: float = 10.0
     allow_long: bool = False
-    sampler: str = "continue"
+    sampler: str = "auto"
+    wander: float = 1.0
     context_columns: int = 2
     overlap: float = 50.0
     join: str = "spectral"

@@ -24,6 +24,7 @@ from distill_prior_gen.sampling.layout import Layout, plan_layout
 from distill_prior_gen.sampling.prompt import Prompt, read_prompt
 from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
 from distill_prior_gen.sampling.takes import draw_chunks, draw_takes
+from distill_prior_gen.sampling.timeline import choose_sampler
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.vocoding import Vocoder
@@ -42,8 +43,9 @@ class GenerationResult:
     Attributes:
         audio: float32 ``[samples]``, within -1 and 1.
         sample_rate: in Hz.
-        config: the settings, with the seed and the vocoder that were used.
-        codes: int64 ``[chunk, H * W, num_quantizers]``.
+        config: the settings, with the seed, the sampler and the vocoder that were used.
+        codes: int64 ``[chunk, H * W, num_quantizers]``; where a sampler draws whole takes, one
+            chunk of all columns.
         mel: log1p mel power that the codes were decoded to, float32 ``[n_mels, frames]``; with
             ``join="crossfade"`` the mels of the chunks one after the other.
         layout: where the chunks lie in the take.
@@ -117,23 +119,16 @@ def generate_takes(
     if not isinstance(count, Integral) or isinstance(count, bool) or count < 1:
         raise ValueError(f"count must be a whole number of takes from 1, not {count!r}")
     seed = new_seed() if config.seed is None else config.seed
-    config = replace(config, seed=seed, vocoder=choose_vocoder(model, config.vocoder))
+    names = choose_sampler(model, config.sampler), choose_vocoder(model, config.vocoder)
+    config = replace(config, seed=seed, sampler=names[0], vocoder=names[1])
     sampler = get_registered("sampler", config.sampler, samplers())
     vocoder = get_registered("vocoder", config.vocoder, vocoders())
     check_memory(model, config, count)
     with take_state(model.device):
-        prompt = read_prompt(model, config) if config.prompt else None
-    layout = plan_layout(model, config, sampler.continues, prompt)
-    return _takes(
-        model,
-        config,
-        range(seed, seed + count),
-        layout,
-        prompt,
-        sampler,
-        vocoder,
-        progress or no_progress,
-    )
+        prompt = read_prompt(model, config, sampler.whole) if config.prompt else None
+    layout = plan_layout(model, config, sampler.continues, prompt, sampler.whole)
+    seeds, progress = range(seed, seed + count), progress or no_progress
+    return _takes(model, config, seeds, layout, prompt, sampler, vocoder, progress)
 
 
 def _takes(
@@ -250,7 +245,7 @@ def sample_codes(
     """
     config = config or GenerationConfig()
     seed = new_seed() if config.seed is None else config.seed
-    sampler = get_registered("sampler", config.sampler, samplers())
+    sampler = get_registered("sampler", choose_sampler(model, config.sampler), samplers())
     height, width = model.grid
     unknown = torch.full((height * width, model.num_quantizers), UNKNOWN)
     temperature = config.per_level("temperature", model.num_quantizers)

@@ -69,7 +69,12 @@ class RegisterSampler(Protocol):
     """What `distill_register_prior_samplers` registers samplers with."""
 
     def __call__(
-        self, name: str, draw: DrawChunks, continues: bool = False, at_once: bool = False
+        self,
+        name: str,
+        draw: DrawChunks,
+        continues: bool = False,
+        at_once: bool = False,
+        whole: bool = False,
     ) -> None: ...
 
 
@@ -106,17 +111,21 @@ def distill_register_prior_samplers(register: RegisterSampler) -> None:
     """Add methods to draw codes from a prior, for ``--sampler`` and ``GenerationConfig.sampler``.
 
     Args:
-        register: ``register(name, draw, continues=False, at_once=False)``. ``draw(model,
-            config, chunks, progress)`` receives a `PriorModel`, a `GenerationConfig`, a list of
-            chunks, and ``progress(share, text)``. Each chunk has a random ``generator``, a
-            ``temperature`` for each level, and ``fixed``, int64 ``[H * W, levels]`` with the
-            codes that are given and -1 where one is to be drawn. ``draw`` returns codes, an int64
-            tensor ``[chunks, H * W, levels]`` on any device.
+        register: ``register(name, draw, continues=False, at_once=False, whole=False)``.
+            ``draw(model, config, chunks, progress)`` receives a `PriorModel`, a
+            `GenerationConfig`, a list of chunks, and ``progress(share, text)``. Each chunk has a
+            random ``generator``, a ``temperature`` for each level, and ``fixed``, int64
+            ``[H * W, levels]`` with the codes that are given and -1 where one is to be drawn.
+            ``draw`` returns codes, an int64 tensor ``[chunks, H * W, levels]`` on any device.
 
             ``draw`` is called once with all chunks. With ``continues=True`` it is called chunk by
             chunk, each time with the next chunk of every take, whose ``fixed`` holds the end of
             the previous one. With ``at_once=True`` as well, it is called once and must copy the
             columns listed in ``shared_columns`` itself.
+
+            With ``whole=True`` each chunk is a whole take: its code map has as many columns as
+            the take needs, and ``draw`` computes the temperature of each column itself, see
+            `temperatures`.
     """
 
 

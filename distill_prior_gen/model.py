@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,11 +18,14 @@ from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.torch_state import take_state
 
 logger = logging.getLogger("distill_prior_gen")
+
+Network = TypeVar("Network", VocoderNetwork, TimelineNetwork)
 
 MAX_DECODED_POSITIONS = 3072
 """Largest number of positions of the code map that are decoded at once: 64 chunks of the default
@@ -54,6 +59,8 @@ class PriorModel:
             codebook_size]``.
         vocoder: the trained vocoder of the file, or None.
         vocoder_fault: why the trained vocoder of the file cannot be used, or "".
+        timeline: the timeline prior of the file, or None.
+        timeline_fault: why the timeline prior of the file cannot be used, or "".
         checkpoint: the settings in the file.
         device: device of both networks.
     """
@@ -64,6 +71,8 @@ class PriorModel:
     device: torch.device
     vocoder: VocoderNetwork | None = None
     vocoder_fault: str = ""
+    timeline: TimelineNetwork | None = None
+    timeline_fault: str = ""
 
     @property
     def path(self) -> Path:
@@ -203,7 +212,7 @@ class PriorModel:
 def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto") -> PriorModel:
     """Load a v2 ``.distill`` file with a prior.
 
-    A trained vocoder that cannot be used is reported in one line of the log.
+    A trained vocoder or a timeline prior that cannot be used is reported in a line of the log.
 
     Args:
         path: the model file.
@@ -219,15 +228,33 @@ def load_model(path: str | os.PathLike[str], device: str | torch.device = "auto"
     with refusing(path), take_state():
         checkpoint = read_checkpoint(path)
         prior, vqvae = checkpoint.build_prior().to(target), checkpoint.build_vqvae().to(target)
-        vocoder, fault = None, checkpoint.vocoder_fault
-        try:
-            if network := checkpoint.build_vocoder():
-                vocoder = network.to(target)
-        except ModelFileError as error:
-            fault = str(error)
+        vocoder, vocoder_fault = _optional(
+            checkpoint.build_vocoder, checkpoint.vocoder_fault, f"{path}: its trained vocoder"
+        )
+        timeline, timeline_fault = _optional(
+            checkpoint.build_timeline, checkpoint.timeline_fault, f"{path}: its timeline prior"
+        )
+    if vocoder:
+        vocoder = vocoder.to(target)
+    if timeline:
+        timeline = timeline.to(target)
+    return PriorModel(
+        vqvae, prior, checkpoint, target, vocoder, vocoder_fault, timeline, timeline_fault
+    )
+
+
+def _optional(
+    build: Callable[[], Network | None], fault: str, what: str
+) -> tuple[Network | None, str]:
+    """A network that a model can do without, and why it cannot be used, which is logged."""
+    network = None
+    try:
+        network = build()
+    except ModelFileError as error:
+        fault = str(error)
     if fault:
-        logger.warning("%s: its trained vocoder cannot be used: %s", path, fault)
-    return PriorModel(vqvae, prior, checkpoint, target, vocoder, fault)
+        logger.warning("%s cannot be used: %s", what, fault)
+    return network, fault
 
 
 def find_device(device: str | torch.device) -> torch.device:

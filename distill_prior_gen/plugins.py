@@ -250,17 +250,16 @@ class _Tabs(_Collector):
 
 
 class _Samplers(_Collector):
-    kinds: ClassVar[dict[str, Any]] = {"draw": Callable, "continues": bool, "at_once": bool}
+    flags = ("continues", "at_once", "whole")
+    kinds: ClassVar[dict[str, Any]] = {"draw": Callable, **dict.fromkeys(flags, bool)}
 
     def arguments(self) -> dict[str, Any]:
         return {"register": self.register}
 
-    def register(
-        self, name: str, draw: DrawChunks, continues: bool = False, at_once: bool = False
-    ) -> None:
+    def register(self, name: str, draw: DrawChunks, *flags: bool, **named: bool) -> None:
         from distill_prior_gen.sampling.chunks import Sampler
 
-        self.items[name] = Sampler(draw, continues, at_once)
+        self.items[name] = Sampler(draw, *flags, **named)
 
 
 class _Vocoders(_Collector):

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from tests.helpers.models import add_vocoder, write_model
+from tests.helpers.models import add_timeline, add_vocoder, write_model
 
 TIMEOUT_S = 60.0
 MEMORY_BYTES = 12 * 2**30
@@ -281,7 +281,7 @@ def run(first: int, count: int, report: Callable[[str], None]) -> Counter[str]:
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        content = add_vocoder(write_model(folder / "small.bin")).read_bytes()
+        content = add_timeline(add_vocoder(write_model(folder / "small.bin"))).read_bytes()
         worker, connection = None, None
         for seed in range(first, first + count):
             if worker is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from distill_prior_gen.checkpoint import timeline, vocoder
 from distill_prior_gen.checkpoint.archive import read_file
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.checkpoint.reading import (
@@ -15,8 +16,8 @@ from distill_prior_gen.checkpoint.reading import (
     shown_text,
     table,
 )
-from distill_prior_gen.checkpoint.vocoder import METADATA
 from distill_prior_gen.messages import printable
+from distill_prior_gen.networks.vqvae import STRIDE
 
 MAX_NUMBER = 1e15
 
@@ -54,6 +55,8 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "prior": None,
         "vocoder": None,
         "vocoder_fault": None,
+        "timeline": None,
+        "timeline_fault": None,
         "playable": False,
         "reason": None,
     }
@@ -74,6 +77,8 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
     }
     description["vocoder"] = _vocoder(checkpoint)
     description["vocoder_fault"] = printable(checkpoint.vocoder_fault) or None
+    description["timeline"] = _timeline(checkpoint)
+    description["timeline_fault"] = printable(checkpoint.timeline_fault) or None
     if checkpoint.prior_shape is None or checkpoint.prior_state is None:
         return description | {"reason": printable(no_prior(checkpoint.path))}
     training = table(file.contents, "prior_metadata")
@@ -94,13 +99,33 @@ def _vocoder(checkpoint: Checkpoint) -> dict[str, Any] | None:
     """Description of the trained vocoder of a file, or None if there is none."""
     if checkpoint.vocoder_shape is None or checkpoint.vocoder_state is None:
         return None
-    training = table(checkpoint.contents, METADATA)
+    training = table(checkpoint.contents, vocoder.METADATA)
     return {
         "width": checkpoint.vocoder_shape["width"],
         "blocks": checkpoint.vocoder_shape["num_blocks"],
         "parameters": sum(t.numel() for t in checkpoint.vocoder_state.values()),
         "distance_db": _number(training.get("log_spectral_distance_db")),
         "mel_griffin_lim_distance_db": _number(training.get("reference_distance_db")),
+    }
+
+
+def _timeline(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Description of the timeline prior of a file, or None if there is none."""
+    shape, state = checkpoint.timeline_shape, checkpoint.timeline_state
+    if shape is None or state is None:
+        return None
+    training = table(checkpoint.contents, timeline.METADATA)
+    spectrogram = checkpoint.spectrogram
+    column_s = STRIDE * spectrogram.hop_length / spectrogram.sample_rate
+    return {
+        "width": shape["width"],
+        "layers": shape["num_layers"],
+        "column_layers": shape["column_layers"],
+        "memory_s": shape["memory"] * column_s,
+        "recordings": shape["recordings"],
+        "parameters": sum(t.numel() for t in state.values()),
+        "perplexity": _number(training.get("held_out_perplexity")),
+        "epochs": _number(training.get("epochs_trained")),
     }
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.checkpoint import vocoder
+from distill_prior_gen.checkpoint import timeline, vocoder
 from distill_prior_gen.checkpoint.archive import ModelFile, read_file
 from distill_prior_gen.checkpoint.checks import (
     VERSION,
@@ -32,6 +32,7 @@ from distill_prior_gen.checkpoint.checks import (
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.messages import printable
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
@@ -61,6 +62,9 @@ class Checkpoint:
         vocoder_shape: arguments of `VocoderNetwork`, or None for a file without a trained vocoder.
         vocoder_state: tensors of the vocoder by name, or None for a file without one.
         vocoder_fault: why the trained vocoder of the file cannot be used, or "".
+        timeline_shape: arguments of `TimelineNetwork`, or None for a file without a timeline prior.
+        timeline_state: tensors of the timeline prior by name, or None for a file without one.
+        timeline_fault: why the timeline prior of the file cannot be used, or "".
     """
 
     path: Path
@@ -75,6 +79,9 @@ class Checkpoint:
     vocoder_shape: dict[str, int] | None = None
     vocoder_state: dict[str, Tensor] | None = None
     vocoder_fault: str = ""
+    timeline_shape: dict[str, int] | None = None
+    timeline_state: dict[str, Tensor] | None = None
+    timeline_fault: str = ""
 
     @property
     def chunk_duration(self) -> Fraction:
@@ -151,6 +158,19 @@ class Checkpoint:
         network.load_state_dict(_weights(self.path, self.vocoder_state), strict=True, assign=True)
         return network.eval().requires_grad_(False)
 
+    def build_timeline(self) -> TimelineNetwork | None:
+        """The timeline prior with its weights, in float32 and evaluation mode, or None.
+
+        Raises:
+            ModelFileError: if a weight is not finite.
+        """
+        if self.timeline_shape is None or self.timeline_state is None:
+            return None
+        with torch.random.fork_rng(devices=[]):  # for the initial weights, which are replaced
+            network = TimelineNetwork(**self.timeline_shape)
+        network.load_state_dict(_weights(self.path, self.timeline_state), strict=True)
+        return network.eval().requires_grad_(False)
+
 
 def no_prior(path: Path) -> str:
     """The message that a file has no prior, and how to train one."""
@@ -222,7 +242,7 @@ def _check(file: ModelFile) -> Checkpoint:
     checkpoint = Checkpoint(
         path, contents, file.sha256, spectrogram, chunk_samples, vqvae_shape, vqvae_state
     )
-    checkpoint = _with_vocoder(checkpoint)
+    checkpoint = _with_timeline(_with_vocoder(checkpoint))
     if not with_prior:
         return checkpoint
     chunk_s = chunk_samples / spectrogram.sample_rate
@@ -232,7 +252,7 @@ def _check(file: ModelFile) -> Checkpoint:
 
 def _tensors(contents: dict[str, Any]) -> Iterator[Tensor]:
     """All tensors of the networks in a file."""
-    for key in ("model_state_dict", "prior_state_dict", vocoder.STATE):
+    for key in ("model_state_dict", "prior_state_dict", vocoder.STATE, timeline.STATE):
         yield from (t for t in table(contents, key).values() if isinstance(t, Tensor))
 
 
@@ -249,6 +269,20 @@ def _with_vocoder(checkpoint: Checkpoint) -> Checkpoint:
     except ValueError as error:
         return replace(checkpoint, vocoder_fault=str(error))
     return replace(checkpoint, vocoder_shape=shape, vocoder_state=state)
+
+
+def _with_timeline(checkpoint: Checkpoint) -> Checkpoint:
+    """Add the timeline prior, or why it cannot be used; the model plays without it."""
+    contents, codes = checkpoint.contents, checkpoint.vqvae_shape
+    if contents.get(timeline.STATE) is None and contents.get(timeline.CONFIG) is None:
+        return checkpoint
+    try:
+        shape, state = timeline.read_timeline(
+            contents, checkpoint.grid[0], codes["num_quantizers"], codes["codebook_size"]
+        )
+    except ValueError as error:
+        return replace(checkpoint, timeline_fault=str(error))
+    return replace(checkpoint, timeline_shape=shape, timeline_state=state)
 
 
 def _weights(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,8 +15,10 @@ from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
 from distill_prior_gen.checkpoint.errors import ModelFileError
 from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
+from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.checkpoint.vocoder import vocoder_entries
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import VQVAE
 
@@ -137,6 +139,21 @@ def write_with_vocoder(
         FileExistsError: if `path` exists and `overwrite` is False.
     """
     _write_with(path, checkpoint, vocoder_entries(vocoder, vocoder_metadata), overwrite)
+
+
+def write_with_timeline(
+    path: Path,
+    checkpoint: Checkpoint,
+    timeline: TimelineNetwork,
+    timeline_metadata: dict[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Write the contents of a model file with another timeline prior, whole or not at all.
+
+    Raises:
+        FileExistsError: if `path` exists and `overwrite` is False.
+    """
+    _write_with(path, checkpoint, timeline_entries(timeline, timeline_metadata), overwrite)
 
 
 def _write_with(

@@ -47,9 +47,21 @@ def _lines(description: dict[str, Any]) -> list[tuple[str, str]]:
         if prior["perplexity"] is not None:
             epochs = f" after {prior['epochs']} epochs" if prior["epochs"] else ""
             lines.append(("Perplexity", f"{prior['perplexity']:.2f}{epochs}"))
+    lines += _timeline(description)
     lines += _vocoder(description)
     playable = "yes" if description["playable"] else f"no: {description['reason']}"
     return [*lines, ("Playable", playable)]
+
+
+def _timeline(description: dict[str, Any]) -> list[tuple[str, str]]:
+    """What draws the codes of takes beside the prior."""
+    if fault := description["timeline_fault"]:
+        return [("Timeline", f"cannot be used: {fault}")]
+    timeline = description["timeline"]
+    if timeline is None:
+        return [("Timeline", "none; 'distill-prior train-timeline' trains one")]
+    text = f"remembers {timeline['memory_s']:.1f} s, {timeline['parameters'] / 1e6:.2f} million"
+    return [("Timeline", f"{text} parameters")]
 
 
 def _vocoder(description: dict[str, Any]) -> list[tuple[str, str]]:

@@ -91,7 +91,8 @@ TAKE: dict[str, dict[str, Any]] = {
     "--loop": {"is_flag": True, "help": "Make the end lead into the beginning."},
     "--prompt": {
         "metavar": "FILE",
-        "help": "Start from this recording. Only the last second with sound is used.",
+        "help": "Start from this recording. Its last second with sound is heard; 'timeline' also "
+        "knows what was before.",
     },
     "--prompt-crossfade": {
         "is_flag": True,
@@ -104,8 +105,14 @@ TAKE: dict[str, dict[str, Any]] = {
     },
     "--sampler": {
         "metavar": "NAME",
-        "help": "Method to draw codes: with 'continue' each second follows from the one before, "
-        "with 'independent' it does not. 'distill-prior plugins' lists samplers and vocoders.",
+        "help": "Method to draw codes: 'timeline' remembers seconds of the take, with 'continue' "
+        "each second follows from the one before, with 'independent' it does not; 'auto' is the "
+        "first of these that MODEL has. 'distill-prior plugins' lists samplers and vocoders.",
+    },
+    "--wander": {
+        "type": click.FloatRange(*GENERATION_LIMITS["wander"]),
+        "help": "With 'timeline': how often the take turns to the manner of another recording; 0 "
+        "is never, 1 as the recordings tell.",
     },
     "--context-columns": {
         "type": click.IntRange(*GENERATION_LIMITS["context_columns"]),

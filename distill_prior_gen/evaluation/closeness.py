@@ -30,6 +30,7 @@ from distill_prior_gen.evaluation.rendering import (
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.sampling.timeline import choose_sampler
 from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.training.data import Dataset
 
@@ -169,7 +170,10 @@ def measure_closeness(
     chosen = list(dict.fromkeys(choose_vocoder(model, name) for name in vocoder_names))
     for name in chosen:
         get_registered("vocoder", name, vocoders())
-    configs = {c.sampler: c for c in (replace(config, sampler=name) for name in sampler_names)}
+    configs = {
+        name: replace(config, sampler=name)
+        for name in (choose_sampler(model, name) for name in sampler_names)
+    }
     for name in configs:
         get_registered("sampler", name, samplers())
     methods = list(dict.fromkeys([*chosen, CORE_VOCODER]))

@@ -172,7 +172,8 @@ def render_takes(
         the seconds of all takes for each vocoder.
     """
     first, sampler = config.seed or 0, samplers()[config.sampler]
-    seeds, layout = range(first, first + takes), plan_layout(model, config, sampler.continues)
+    seeds = range(first, first + takes)
+    layout = plan_layout(model, config, sampler.continues, whole=sampler.whole)
 
     drawing, rendering = partial_progress(progress, 0.0, 0.3), partial_progress(progress, 0.3, 1.0)
     codes = draw_takes(sampler, model, config, seeds, layout, None, drawing)
@@ -189,4 +190,12 @@ def render_takes(
             sound, _ = layout.invert(vocoders()[name], model, take_config, take, mel, stage)
             features[name].append(second_features(sound.cpu(), model.spectrogram))
     joined = {name: SecondFeatures.join(parts) for name, parts in features.items()}
-    return torch.cat(list(codes)), joined
+    return _as_chunks(model, codes), joined
+
+
+def _as_chunks(model: PriorModel, codes: Tensor) -> Tensor:
+    """Chunks of takes ``[take, chunk, H * W, level]``, where whole takes are cut into chunks."""
+    height, width = model.grid
+    maps = codes.flatten(0, 1).unflatten(1, (height, -1))  # [chunk, H, column, level]
+    pieces = maps.unfold(2, width, model.valid_columns)  # [chunk, H, piece, level, W]
+    return pieces.permute(0, 2, 1, 4, 3).flatten(2, 3).flatten(0, 1).contiguous()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.cached_prior import CachedPrior
+from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, copy_shared_columns
-from distill_prior_gen.sampling.robust_draw import RobustDraw, inverse_transform
+from distill_prior_gen.sampling.robust_draw import ExactNetwork, RobustDraw, inverse_transform
 from distill_prior_gen.sampling.schedule import wavefront_schedule
 
 CACHE_BYTES = 512 * 2**20
@@ -48,7 +50,7 @@ def sample_autoregressive(
     max_lanes = max(1, CACHE_BYTES // CachedPrior.bytes_per_sequence(prior))
     schedule = list(wavefront_schedule(sources, height, max_lanes))
     cached = CachedPrior(prior, max(map(len, schedule)))
-    draw = RobustDraw(prior, config)
+    draw, exact = RobustDraw(prior.codebook_size, levels, config), ExactNetwork(prior)
     cached_until = 0  # `elapsed` up to which the tokens of the lanes are in the cache
     for step, lanes in enumerate(schedule):
         for chunk, _ in lanes:
@@ -71,11 +73,20 @@ def sample_autoregressive(
             logits = logits.cpu()[drawn]
             _check_finite(model, logits, ids, positions)
             previous = [tokens[i, :n] for i, n in zip(ids, positions.tolist(), strict=True)]
-            level_temperature = temperature[ids, offset % levels]
+            level = offset % levels
             tokens[ids, positions] = draw(
-                logits, uniform[ids, positions], previous, level_temperature
+                logits,
+                uniform[ids, positions],
+                temperature[ids, level],
+                level,
+                partial(_exact_logits, exact, previous),
             )
     return maps.flatten(1, 2)
+
+
+def _exact_logits(exact: ExactNetwork[Prior], previous: Sequence[Tensor], lane: int) -> Tensor:
+    """Logits in float64 after the tokens ``previous[lane]``, ``[codebook_size]``."""
+    return exact.network(previous[lane][None])[0, -1]
 
 
 def _draw_first_tokens(model: PriorModel, tokens: Tensor, uniform: Tensor) -> None:

@@ -30,7 +30,8 @@ class Chunk:
     Attributes:
         generator: its random numbers.
         fixed: codes that are given, int64 ``[H * W, level]``; `UNKNOWN` where one is to be drawn.
-        temperature: one value for each level.
+            For a sampler that draws whole takes, W is the number of columns of the take.
+        temperature: one value for each level; for whole takes that at the beginning.
         shared_columns: columns that equal those of other chunks of the call, from which they are
             copied.
     """
@@ -52,6 +53,16 @@ class Sampler:
     draw: DrawChunks
     continues: bool = False
     at_once: bool = False
+    whole: bool = False
+
+
+def temperatures(config: GenerationConfig, levels: int, share: float) -> tuple[float, ...]:
+    """Temperature of each level at a fraction `share` of a take."""
+    start = config.per_level("temperature", levels)
+    if config.temperature_end is None:
+        return start
+    end = config.per_level("temperature_end", levels)
+    return tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
 
 
 def copy_shared_columns(maps: Tensor, chunk: int, shared: Mapping[int, CodeColumn]) -> None:

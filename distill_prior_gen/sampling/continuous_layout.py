@@ -100,8 +100,10 @@ class ContinuousLayout:
         _, height, _, levels = codes.shape
         code_map = codes.new_empty(height, self.columns, levels)
         for chunk, start, end in zip(codes, self.chunk_starts, self.chunk_ends, strict=True):
-            places = torch.arange(start, end) % self.columns
-            code_map[:, places] = chunk[:, : end - start]
+            for first in range(start, end, self.columns):  # a chunk may be longer than a loop
+                last = min(first + self.columns, end)
+                places = torch.arange(first, last) % self.columns
+                code_map[:, places] = chunk[:, first - start : last - start]
         return code_map
 
     def maps(self, codes: Tensor) -> list[tuple[int, Tensor]]:
@@ -125,10 +127,10 @@ class ContinuousLayout:
         Returns:
             Log-mel, float32 ``[n_mels, frames]``.
         """
-        chunks = codes.unflatten(1, model.grid)
+        chunks = codes.unflatten(1, (model.grid[0], -1))
         mel = model.decode_map(self.code_map(chunks), self.loop)
         if self.loop_overlap > 1:
-            first = model.decode_map(chunks[0, :, : self.valid_columns])
+            first = model.decode_map(chunks[0, :, : self.loop_overlap + 1])
             mel = self._return_to_first(mel.expm1(), first.expm1()).log1p()
         return mel[:, self.heard_frames]
 
@@ -149,10 +151,10 @@ class ContinuousLayout:
 
     def conditioning(self, model: PriorModel, codes: Tensor) -> Conditioning:
         """What the mel of `decode` was decoded from; same arguments."""
-        chunks = codes.unflatten(1, model.grid)
+        chunks = codes.unflatten(1, (model.grid[0], -1))
         whole = map_conditioning(model, self.code_map(chunks), self.loop)
         if self.loop_overlap > 1:
-            first = map_conditioning(model, chunks[0, :, : self.valid_columns])
+            first = map_conditioning(model, chunks[0, :, : self.loop_overlap + 1])
             embeddings = self._return_to_first(whole.embeddings, first.embeddings)
             louder = slice((STRIDE + STRIDE * self.loop_overlap) // 2, STRIDE * self.loop_overlap)
             whole.codes[:, louder] = first.codes[:, louder]

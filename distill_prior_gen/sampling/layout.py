@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from distill_prior_gen.audio.joining import pieces_needed
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.model import PriorModel
@@ -20,7 +22,11 @@ waveform."""
 
 
 def plan_layout(
-    model: PriorModel, config: GenerationConfig, continues: bool, prompt: Prompt | None = None
+    model: PriorModel,
+    config: GenerationConfig,
+    continues: bool,
+    prompt: Prompt | None = None,
+    whole: bool = False,
 ) -> Layout:
     """Lay out a take with the fewest chunks that cover it.
 
@@ -29,6 +35,7 @@ def plan_layout(
         config: the settings of the take.
         continues: whether each chunk is conditioned on the end of the one before.
         prompt: the recording that the take starts from.
+        whole: whether the take is a single chunk.
 
     Raises:
         ValueError: if a loop is shorter than a chunk.
@@ -36,7 +43,9 @@ def plan_layout(
     samples = round(config.duration * model.sample_rate)
     if prompt and config.vary is not None:
         return _plan_variation(model, prompt)
-    trim_start = prompt.silence // model.spectrogram.hop_length if prompt else 0
+    trim_start = prompt.unheard(model) // model.spectrogram.hop_length if prompt else 0
+    if whole:
+        return _plan_whole(model, config, samples, trim_start)
     if not continues:
         return _plan_crossfaded(model, config, samples, trim_start)
     if config.loop:
@@ -75,6 +84,58 @@ def _plan_crossfaded(
     if config.loop:
         total += overlap
     return kind(samples, unit, length, overlap, trim_start, total, STRIDE * hop)
+
+
+def _plan_whole(
+    model: PriorModel, config: GenerationConfig, samples: int, trim_start: int
+) -> ContinuousLayout:
+    """A single chunk of as many columns as the take has.
+
+    The frames of a column depend on the next one, so one more column is drawn. For a loop, several
+    more are drawn; they fade into the beginning.
+    """
+    column = STRIDE * model.spectrogram.hop_length
+    if config.loop:
+        columns = _loop_columns(model, samples)
+        return ContinuousLayout(
+            samples=samples,
+            columns=columns,
+            chunk_starts=(0,),
+            chunk_ends=(columns + max(1, model.valid_columns // 2),),
+            valid_columns=columns,
+            trim_start=0,
+            frames=columns * STRIDE,
+            column_samples=samples / columns,
+            loop=True,
+        )
+    frames = model.spectrogram.frames_to_cover(samples)
+    columns = math.ceil((trim_start + frames) / STRIDE) + 1
+    return ContinuousLayout(
+        samples=samples,
+        columns=columns,
+        chunk_starts=(0,),
+        chunk_ends=(columns,),
+        valid_columns=columns,
+        trim_start=trim_start,
+        frames=frames,
+        column_samples=column,
+    )
+
+
+def _loop_columns(model: PriorModel, samples: int) -> int:
+    """Number of columns of a loop.
+
+    Raises:
+        ValueError: if it is shorter than a chunk.
+    """
+    column, shortest = STRIDE * model.spectrogram.hop_length, max(model.valid_columns, 2)
+    columns = round(samples / column)
+    if columns < shortest:
+        raise ValueError(
+            f"a loop of {model.name} must last {shortest * column / model.sample_rate:.2f} s at "
+            "least; make it longer, or use the sampler 'independent'"
+        )
+    return columns
 
 
 def _plan_chain(
@@ -119,14 +180,7 @@ def _plan_loop(
     Chunk 0 was drawn without context. Therefore all of it but the context of chunk 1 is drawn
     again, by chunks that are conditioned on the end of the loop.
     """
-    column, valid = STRIDE * model.spectrogram.hop_length, model.valid_columns
-    columns = round(samples / column)
-    if columns < max(valid, 2):
-        shortest = max(valid, 2) * column / model.sample_rate
-        raise ValueError(
-            f"a loop of {model.name} must last {shortest:.2f} s at least; make it longer, or use "
-            "the sampler 'independent'"
-        )
+    valid, columns = model.valid_columns, _loop_columns(model, samples)
     context = min(config.context_columns, (valid - 1) // 2)
     step = valid - context
     loop_overlap = 0 if keep_beginning else step

@@ -35,20 +35,35 @@ class Prompt:
     path: Path
     sha256: str
 
+    def unheard(self, model: PriorModel) -> int:
+        """Samples of its columns before the last chunk, which only a memory knows; and silence."""
+        columns = min(self.codes.shape[1], model.valid_columns)
+        heard = min(len(self.samples), columns * STRIDE * model.spectrogram.hop_length)
+        return self.silence + len(self.samples) - heard
 
-def read_prompt(model: PriorModel, config: GenerationConfig) -> Prompt:
+
+def read_prompt(model: PriorModel, config: GenerationConfig, whole: bool = False) -> Prompt:
     """Read and encode the last sound in the recording ``config.prompt``.
 
-    A prompt to be continued has at most the valid columns of a chunk, a prompt to be varied at most
-    a chunk. Silence before it completes its first column and is not heard. In a loop, where
-    everything is heard, repeats of the recording complete the first column.
+    A prompt to be continued has at most the valid columns of a chunk, or, where a sampler remembers
+    more, the columns of its memory. A prompt to be varied has at most a chunk, and that of a loop
+    the valid columns of a chunk. Silence before it completes its first column and is not heard. In
+    a loop, where everything is heard, repeats of the recording complete the first column.
+
+    Args:
+        model: the model.
+        config: settings of the take.
+        whole: whether the sampler draws whole takes and remembers columns of them.
 
     Raises:
         RecordingError: if it cannot be read or has no sound in it.
     """
     path = Path(config.prompt or "")
     column = STRIDE * model.spectrogram.hop_length
-    longest = model.chunk_samples if config.vary is not None else model.valid_columns * column
+    memory = model.timeline.memory if whole and model.timeline and not config.loop else 0
+    longest = max(model.valid_columns, memory) * column
+    if config.vary is not None:
+        longest = model.chunk_samples
     with open_recording(path) as source:
         sha256 = source.sha256()
         samples, peak = read_last_sound(source, model.sample_rate, longest)

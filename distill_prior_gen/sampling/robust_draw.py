@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cached_property
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distill_prior_gen.config import GenerationConfig
-from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.sampling.filters import filter_logits
 
 ROUNDING = 4e-6
 """Bound on the rounding error of float32 logits, which depends on batch size and device."""
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class ExactNetwork(Generic[Network]):
+    """A network in float64 on the CPU, made when it is first needed."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    @cached_property
+    def network(self) -> Network:
+        return copy.deepcopy(self._network).cpu().double()
 
 
 class RobustDraw:
@@ -24,47 +39,50 @@ class RobustDraw:
     once in a thousand draws they decide between two codes. Each code is therefore drawn twice,
     with logits and random number shifted in opposite directions by more than the rounding error.
     Where the two draws differ, the logits are computed again in float64.
+
+    Args:
+        codebook_size: number of codes of each level.
+        levels: number of levels.
+        config: the filters of the logits.
     """
 
-    def __init__(self, prior: Prior, config: GenerationConfig) -> None:
-        self.prior = prior
-        self.prior_float64: Prior | None = None
-        levels = prior.num_quantizers
+    def __init__(self, codebook_size: int, levels: int, config: GenerationConfig) -> None:
         top_k, top_p = (config.per_level(field, levels) for field in ("top_k", "top_p"))
         self.filters = [(k, p, config.min_p) for k, p in zip(top_k, top_p, strict=True)]
-        direction = np.random.default_rng(0).uniform(-1, 1, prior.codebook_size)
+        direction = np.random.default_rng(0).uniform(-1, 1, codebook_size)
         self.perturbation = ROUNDING * torch.from_numpy(direction).float()
         # Further than the perturbation can move the border between two codes.
         self.shift = torch.tensor([[-ROUNDING], [ROUNDING]], dtype=torch.float64)
 
     def __call__(
-        self, logits: Tensor, uniform: Tensor, previous: Sequence[Tensor], temperature: Tensor
+        self,
+        logits: Tensor,
+        uniform: Tensor,
+        temperature: Tensor,
+        level: int,
+        exact_logits: Callable[[int], Tensor],
     ) -> Tensor:
         """Draw one code for each chunk; all codes are of the same level.
 
         Args:
-            logits: logits of the prior, float32 ``[chunk, codebook_size]``.
+            logits: float32 ``[chunk, codebook_size]``.
             uniform: random numbers from [0, 1), float64 ``[chunk]``.
-            previous: the tokens that led to the logits, int64 ``[token]`` for each chunk.
             temperature: float64 ``[chunk]``.
+            level: level of the codes.
+            exact_logits: function that computes the logits of a chunk, which is given by its
+                index, in float64, ``[codebook_size]``.
 
         Returns:
             int64 ``[chunk]``.
         """
-        filters = self.filters[len(previous[0]) % self.prior.num_quantizers]
+        filters = self.filters[level]
         perturbed = torch.stack([logits + self.perturbation, logits - self.perturbation])
         filtered = filter_logits(perturbed, temperature[:, None].float(), *filters)
         codes, others = inverse_transform(filtered, uniform + self.shift)
         for chunk in (codes != others).nonzero().flatten().tolist():
-            exact = self._logits_float64(previous[chunk])
-            exact = filter_logits(exact, temperature[chunk, None], *filters)
+            exact = filter_logits(exact_logits(chunk), temperature[chunk, None], *filters)
             codes[chunk] = inverse_transform(exact, uniform[chunk])
         return codes
-
-    def _logits_float64(self, tokens: Tensor) -> Tensor:
-        if self.prior_float64 is None:
-            self.prior_float64 = copy.deepcopy(self.prior).cpu().double()
-        return self.prior_float64(tokens[None])[0, -1]
 
 
 def inverse_transform(logits: Tensor, uniform: Tensor) -> Tensor:

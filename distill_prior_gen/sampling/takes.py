@@ -18,7 +18,9 @@ from distill_prior_gen.sampling.chunks import (
     CodeColumn,
     Sampler,
     copy_shared_columns,
+    temperatures,
 )
+from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.layout import Layout
 from distill_prior_gen.sampling.prompt import Prompt
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
@@ -48,7 +50,7 @@ def draw_takes(
         for take, seed in enumerate(seeds)
         for chunk in _take_chunks(model, config, seed, layout, prompt, take * layout.chunks)
     ]
-    if sampler.at_once or not sampler.continues:
+    if sampler.whole or sampler.at_once or not sampler.continues:
         codes = draw_chunks(sampler, model, config, chunks, progress)
     else:
         codes = _draw_in_order(sampler, model, config, chunks, layout.chunks, progress)
@@ -65,6 +67,8 @@ def _take_chunks(
 ) -> list[Chunk]:
     """The chunks of a take, which are numbered from `first` among those of all takes."""
     (height, width), levels = model.grid, model.num_quantizers
+    if isinstance(layout, ContinuousLayout) and layout.chunks == 1:
+        width = layout.chunk_ends[0]
     fixed = torch.full((layout.chunks, height, width, levels), UNKNOWN)
     if prompt:
         fixed[0, :, : prompt.codes.shape[1]] = prompt.codes
@@ -74,7 +78,7 @@ def _take_chunks(
         Chunk(
             generator=random_generator(seed, Purpose.CODES, number),
             fixed=fixed[number].flatten(0, 1),
-            temperature=_temperature(config, levels, number / max(1, layout.chunks - 1)),
+            temperature=temperatures(config, levels, number / max(1, layout.chunks - 1)),
             shared_columns={
                 column: CodeColumn(first + source.chunk, source.column)
                 for column, source in shared.items()
@@ -142,21 +146,12 @@ def draw_chunks(
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < model.codebook_size:
         raise ValueError(f"sampler {config.sampler} gave codes that are not in the codebook")
     expected = codes.where(fixed == UNKNOWN, fixed)
-    maps = expected.view(len(chunks), *model.grid, -1)
+    maps = expected.unflatten(1, (model.grid[0], -1))
     for number, chunk in enumerate(chunks):
         copy_shared_columns(maps, number, chunk.shared_columns)
     if not codes.equal(expected):
         raise ValueError(f"sampler {config.sampler} changed codes that are fixed")
     return codes
-
-
-def _temperature(config: GenerationConfig, levels: int, share: float) -> tuple[float, ...]:
-    """Temperature of each level at a fraction `share` of the take."""
-    start = config.per_level("temperature", levels)
-    if config.temperature_end is None:
-        return start
-    end = config.per_level("temperature_end", levels)
-    return tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
 
 
 def _variation_mask(vary: float, seed: int, model: PriorModel, prompt: Prompt) -> Tensor:

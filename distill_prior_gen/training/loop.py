@@ -14,9 +14,16 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from distill_prior_gen.config import Progress
 from distill_prior_gen.training.interrupts import defer_signals
-from distill_prior_gen.training.settings import PriorSettings, VocoderSettings, VQVAESettings
+from distill_prior_gen.training.settings import (
+    PriorSettings,
+    TimelineSettings,
+    VocoderSettings,
+    VQVAESettings,
+)
 
 Batch = TypeVar("Batch")
+
+NetworkSettings = VQVAESettings | PriorSettings | TimelineSettings | VocoderSettings
 
 WARM_UP_SHARE = 0.05
 """Share of the training in which the learning rate rises."""
@@ -68,7 +75,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
 
 def train_network(
     network: nn.Module,
-    settings: VQVAESettings | PriorSettings | VocoderSettings,
+    settings: NetworkSettings,
     batches: Callable[[int], Sequence[Batch]],
     loss: Callable[[int, Batch], Tensor],
     validate: Callable[[int], float | None],
@@ -137,7 +144,7 @@ class _Trainer:
     def __init__(
         self,
         network: nn.Module,
-        settings: VQVAESettings | PriorSettings | VocoderSettings,
+        settings: NetworkSettings,
         progress: Progress,
         label: str,
         tolerance: float,
@@ -190,7 +197,7 @@ class _Trainer:
             return False
         self.text += f", validation {self._check_finite(val_loss, epoch):.3f}"
         losses = [loss for loss in self.history.val_losses if loss is not None]
-        if val_loss <= (1 + self.tolerance) * min(losses):
+        if self.tolerance == math.inf or val_loss <= (1 + self.tolerance) * min(losses):
             state = {name: t.clone() for name, t in self.network.state_dict().items()}
             self.best, self.history.epoch = (val_loss, state), epoch + 1
         patience = getattr(self.settings, "patience", self.settings.epochs)
@@ -213,9 +220,7 @@ class _Trainer:
 
 
 @contextmanager
-def _explained_memory(
-    label: str, settings: VQVAESettings | PriorSettings | VocoderSettings
-) -> Iterator[None]:
+def _explained_memory(label: str, settings: NetworkSettings) -> Iterator[None]:
     """Turn errors of memory into a MemoryError that says what to lower."""
     try:
         yield

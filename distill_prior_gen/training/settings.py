@@ -15,6 +15,8 @@ TRAINING_LIMITS: dict[str, tuple[Any, Any]] = {
     "blocks": (1, 32),
     "hidden_size": (1, 4096),
     "layers": (1, 48),
+    "column_layers": (1, 48),
+    "memory": (1, 1024),
     "heads": (1, 64),
     "dropout": (0.0, 0.9),
     "decay": (0.0, 0.999),
@@ -132,6 +134,39 @@ class PriorSettings(_Settings):
             raise ValueError(
                 f"heads must divide hidden_size ({self.hidden_size}), not {self.heads}"
             )
+
+
+@dataclass(frozen=True)
+class TimelineSettings(_Settings):
+    """Settings of a timeline prior and its training.
+
+    Args:
+        width: width of the transformers, at most; it is lower where there are so many codes that
+            the network would have too many weights.
+        layers: number of blocks over columns.
+        column_layers: number of blocks within a column.
+        memory: number of earlier columns that each block attends to.
+        dropout: fraction of the activations that are dropped in training.
+        epochs: number of epochs, of 25 steps each.
+        batch_size: number of windows of a training step.
+        learning_rate, weight_decay, seed: see `VQVAESettings`.
+
+    Raises:
+        ValueError: naming the field, its value and what it may be.
+    """
+
+    width: int = 128
+    layers: int = 3
+    column_layers: int = 2
+    memory: int = 32
+    dropout: float = 0.1
+    epochs: int = 24
+    batch_size: int = 8
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    seed: int = 0
+
+    _large: ClassVar = {"epochs": 72}
 
 
 @dataclass(frozen=True)

@@ -235,8 +235,15 @@ def _build_method_controls() -> dict[str, Any]:
             list(samplers()),
             value=GenerationConfig.sampler,
             label="Sampler",
-            info="Continue: each second follows from the one before. "
-            "Independent: each is made by itself.",
+            info="Timeline: remembers seconds of the take. Continue: each second follows from "
+            "the one before. Independent: each is made by itself. Auto: the first of these that "
+            "the model has.",
+        ),
+        "wander": _build_slider(
+            "wander",
+            0.1,
+            "Wander",
+            "With Timeline: how often the take turns to another of the recordings. 0 is never.",
         ),
         "context_columns": _build_slider(
             "context_columns",

@@ -15,6 +15,7 @@ from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.sampling.crossfaded_layout import CrossfadedLayout
+from distill_prior_gen.sampling.timeline import TIMELINE
 from distill_prior_gen.ui.library import DEMO
 from distill_prior_gen.ui.page_messages import refusal
 from distill_prior_gen.ui.settings import format_value
@@ -77,6 +78,8 @@ class Take:
         phrases.append(f"{config.sampler} sampler")
         if isinstance(self.result.layout, CrossfadedLayout):
             phrases.append(f"overlap {config.overlap:g} ms, {config.join} join")
+        elif config.sampler == TIMELINE:
+            phrases.append(f"wander {config.wander:g}")
         elif config.vary is None:
             columns = "column" if config.context_columns == 1 else "columns"
             phrases.append(f"{config.context_columns} context {columns}")

@@ -26,6 +26,7 @@ SETTINGS = (
     "top_p_by_level",
     "top_k_by_level",
     "sampler",
+    "wander",
     "context_columns",
     "overlap",
     "join",

@@ -47,7 +47,12 @@ def test_every_option_makes_its_take_and_a_replay_is_the_same(run, tmp_path, opt
     made = run("sample", "small.distill", "-o", "a.wav", "-d", 1.5, "-s", 1, *options)
     assert made.exit_code == 0, made.output
     config = json.loads(Path("a.wav.json").read_text())["config"]
-    expected = {"vocoder": "mel-griffin-lim", "duration": 1.5, "seed": 1} | settings
+    expected = {
+        "sampler": "continue",
+        "vocoder": "mel-griffin-lim",
+        "duration": 1.5,
+        "seed": 1,
+    } | settings
     assert GenerationConfig(**config) == GenerationConfig(**expected)
     Path("elsewhere").mkdir()
     replayed = run("replay", "a.wav.json", "-o", "elsewhere/b.wav")

@@ -8,8 +8,10 @@ import torch
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import read_checkpoint, write_checkpoint
+from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.checkpoint.vocoder import vocoder_entries, vocoder_sizes
 from distill_prior_gen.networks.prior import Prior
+from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 
@@ -65,6 +67,39 @@ def write_model(
         prior_metadata={"best_perplexity": 4.5, "epochs_trained": 3},
         overwrite=True,
     )
+    return path
+
+
+def add_timeline(
+    path: Path,
+    width: int = 8,
+    recordings: int = 4,
+    sharpness: float = 20.0,
+    seed: int = 0,
+    memory: int = 6,
+    **entries: object,
+) -> Path:
+    """Put a timeline prior of random weights into a model; `entries` replace what it writes."""
+    checkpoint = read_checkpoint(path)
+    codes = checkpoint.vqvae_shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = TimelineNetwork(
+            rows=checkpoint.grid[0],
+            levels=codes["num_quantizers"],
+            codebook_size=codes["codebook_size"],
+            width=width,
+            num_layers=2,
+            column_layers=1,
+            memory=memory,
+            recordings=recordings,
+        )
+        with torch.no_grad():
+            network.head.weight.mul_(sharpness / width**0.5)
+            network.recording.weight.normal_()
+            network.distance.normal_()
+            network.start.normal_()
+    torch.save(checkpoint.contents | timeline_entries(network, {}) | entries, path)
     return path
 
 

@@ -1,3 +1,4 @@
+import copy
 import math
 import random
 from collections import Counter
@@ -129,9 +130,12 @@ def test_a_draw_does_not_depend_on_how_logits_were_rounded(model, top_p):
     border = cumulative.gather(1, torch.arange(64)[:, None] % 15).clamp(max=1 - 1e-9)
     rounding = 1e-6 * torch.randn(logits.shape, generator=generator)
     rounded = [logits + rounding, logits - rounding]
-    draw = RobustDraw(model.prior, GenerationConfig(top_p=top_p))
-    ones = torch.ones(64, dtype=torch.float64)
-    one, other = (draw(variant, border[:, 0], list(before), ones) for variant in rounded)
+    draw = RobustDraw(model.codebook_size, model.num_quantizers, GenerationConfig(top_p=top_p))
+    ones, exact = torch.ones(64, dtype=torch.float64), copy.deepcopy(model.prior).double()
+    one, other = (
+        draw(variant, border[:, 0], ones, 1, lambda lane: exact(before[lane : lane + 1])[0, -1])
+        for variant in rounded
+    )
     assert one.equal(other)
 
     # A plain draw would have told the two apart.

@@ -440,7 +440,7 @@ def test_the_seed_is_randomized_and_the_command_copied(alone, new_page):
     expect(page.get_by_label("The same on the command line")).not_to_have_value("")
     page.get_by_role("button", name="Copy command").click()
     copied = page.wait_for_function("() => navigator.clipboard.readText()").json_value()
-    options = f"-d 1 --vocoder mel-griffin-lim -s {seed}"
+    options = f"-d 1 --sampler continue --vocoder mel-griffin-lim -s {seed}"
     assert re.fullmatch(rf"distill-prior sample \S+small\.distill {options}", copied)
 
 

@@ -51,7 +51,8 @@ VALUES = {
     "temperature_by_level": "",
     "top_p_by_level": "",
     "top_k_by_level": "",
-    "sampler": "continue",
+    "sampler": "auto",
+    "wander": 1.0,
     "context_columns": 2,
     "overlap": 50,
     "join": "spectral",
@@ -239,7 +240,7 @@ def test_settings_do_without_a_sound_that_is_gone(context, recording, tmp_path):
     Path(prompt).unlink()
     with pytest.warns(UserWarning, match=r"Two strokes\.wav is no longer there"):
         key, *values = page_values(1, session, maker.models)
-    assert values == page()
+    assert values == page(sampler="continue")
     with pytest.raises(gr.Error, match=r"^'Two strokes\.wav is no longer there; choose the sound"):
         maker.make_takes(key, page(prompt=prompt), 1, session, None, silently)
 
@@ -688,7 +689,7 @@ def test_a_command_line_names_every_setting_that_is_not_the_default(context, fol
     maker.make_takes("small.distill", values, 1, session, None, silently)
     assert session.takes[2].command() == (
         f"distill-prior sample {path} --evolve 1,0.5:0.8 --top-p 0.9,0 --top-k 5,10 -d 2 "
-        f"--context-columns 1 --prompt {shlex.quote(str(recording))} --loop "
+        f"--sampler continue --context-columns 1 --prompt {shlex.quote(str(recording))} --loop "
         "--vocoder mel-griffin-lim --quality fast -s 7"
     )
     for start, option in (("recording", "--prompt-crossfade"), ("vary", "--vary 0.3")):
@@ -702,7 +703,8 @@ def test_the_demo_needs_no_model_on_the_command_line(context):
     values = page()
     maker.make_takes("demo", values, 1, session, None, silently)
     expected = (
-        "distill-prior sample -t 0.8 --top-k 5 -d 2 --vocoder mel-griffin-lim --quality fast -s 7"
+        "distill-prior sample -t 0.8 --top-k 5 -d 2 --sampler continue --vocoder mel-griffin-lim "
+        "--quality fast -s 7"
     )
     assert session.takes[1].command() == expected
 

@@ -1,0 +1,72 @@
+"""The timeline prior in a model file: its entries, and whether they fit the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from distill_prior_gen.checkpoint.checks import (
+    compare_tensors,
+    read_state,
+    required_table,
+    shortened,
+)
+from distill_prior_gen.networks.timeline import TimelineNetwork
+
+STATE, CONFIG, METADATA = "timeline_state_dict", "timeline_config", "timeline_metadata"
+"""Keys of the file: weights, sizes, and how the training went."""
+
+ARCHITECTURE = "rq-transformer"
+"""Name of the kind of network; other kinds are refused."""
+
+MAX_SIZES = {
+    "width": 1024,
+    "num_layers": 32,
+    "column_layers": 32,
+    "memory": 4096,
+    "recordings": 10_000,
+}
+
+
+def read_timeline(
+    contents: dict[str, Any], rows: int, levels: int, codebook_size: int
+) -> tuple[dict[str, int], dict[str, Tensor]]:
+    """Arguments and tensors of the `TimelineNetwork` of a file.
+
+    Raises:
+        ValueError: if they do not fit the model, or the kind of network is unknown.
+    """
+    config, state = required_table(contents, CONFIG), read_state(contents, STATE)
+    architecture = config.get("architecture")
+    if architecture != ARCHITECTURE:
+        raise ValueError(
+            f"architecture in {CONFIG} is {shortened(architecture)}, which is unknown; update "
+            "distill-prior-gen"
+        )
+    shape = {"rows": rows, "levels": levels, "codebook_size": codebook_size}
+    for name, largest in MAX_SIZES.items():
+        value = config.get(name)
+        if type(value) is not int or not 1 <= value <= largest:
+            raise ValueError(
+                f"{name} in {CONFIG} must be from 1 to {largest}, not {shortened(value)}"
+            )
+        shape[name] = value
+    compare_tensors(STATE, state, TimelineNetwork, shape)
+    return shape, state
+
+
+def timeline_entries(network: TimelineNetwork, metadata: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a file with a timeline prior. Weights are stored in half precision."""
+    return {
+        STATE: {name: t.half().cpu() for name, t in network.state_dict().items()},
+        CONFIG: {
+            "architecture": ARCHITECTURE,
+            "width": network.column.out_features,
+            "num_layers": len(network.blocks),
+            "column_layers": len(network.column_blocks),
+            "memory": network.memory,
+            "recordings": network.recordings,
+        },
+        METADATA: metadata,
+    }

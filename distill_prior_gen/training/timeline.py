@@ -1,0 +1,245 @@
+"""Training the timeline prior on a medley: the recordings one after the other in random order.
+
+A network that only ever sees parts of one recording learns how endless sounds go on, and never
+what follows when a sound has ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill_prior_gen.config import Progress, no_progress
+from distill_prior_gen.model import find_device
+from distill_prior_gen.networks.timeline import TimelineNetwork, count_parameters
+from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
+from distill_prior_gen.training.data import Dataset
+from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
+from distill_prior_gen.training.medley import (
+    Columns,
+    encode_recordings,
+    encode_whole,
+    join_recordings,
+)
+from distill_prior_gen.training.settings import TimelineSettings
+
+MAX_PARAMETERS = 1_990_000
+"""Largest number of weights; in half precision they take 4 MB. Where there are very many codes, the
+network is narrower than the settings say."""
+
+MAX_FILE_BYTES = 2 * MAX_PARAMETERS + 30_000
+"""Largest size of a timeline prior in a file."""
+
+WINDOW_COLUMNS = 64
+"""Columns of a window of a training step."""
+
+PREDICTED_COLUMNS = 12
+"""Number of random columns of each window whose codes are predicted in a training step. All of them
+would take longer, and neighbours tell nearly the same."""
+
+EPOCH_STEPS = 25
+
+CHANGE_WEIGHT = 0.1
+"""Weight of the loss of changes of recording relative to that of codes."""
+
+OPEN_SHARE = 0.1
+"""Share of the windows in which the recording is left open."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedTimeline:
+    """A trained timeline prior and how its training went.
+
+    Attributes:
+        network: the network, in evaluation mode, with weights as exact as in the file.
+        settings: settings of the training.
+        history: losses of each epoch, mean cross-entropy in nats. The last epoch is kept: takes
+            come closer to the recordings even where the loss of other recordings rises.
+    """
+
+    network: TimelineNetwork
+    settings: TimelineSettings
+    history: TrainingHistory
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Description for the model file."""
+        return {
+            "epochs_trained": len(self.history.val_losses),
+            "training_perplexity": math.exp(self.history.train_losses[self.history.epoch - 1]),
+            "held_out_perplexity": math.exp(self.history.val_loss),
+        }
+
+
+def train_timeline(
+    vqvae: VQVAE,
+    dataset: Dataset,
+    settings: TimelineSettings | None = None,
+    device: str | torch.device = "auto",
+    progress: Progress | None = None,
+) -> TrainedTimeline:
+    """Train a timeline prior on the codes that a VQ-VAE gives the recordings of a dataset.
+
+    Ctrl-C ends the training early and keeps the last epoch. See `train_prior` about seeds.
+
+    Args:
+        vqvae: the VQ-VAE, which is not changed.
+        dataset: result of `read_dataset` with the spectrogram settings of the VQ-VAE.
+        settings: settings of the training; by default `TimelineSettings.for_files` of the number
+            of files.
+        device: name of the device to train on; see `load_model`.
+        progress: called after each batch with the share that is done and the losses.
+
+    Raises:
+        ValueError: if there is no such device, or the network would have too many weights.
+        FloatingPointError: if a loss is not finite; the message says what to lower.
+        MemoryError: if there is not enough memory; the message says what to lower.
+        KeyboardInterrupt: if Ctrl-C came before there was anything to keep.
+    """
+    settings = settings or TimelineSettings.for_files(dataset.files)
+    target, report = find_device(device), progress or no_progress
+    with defer_signals() as interruption, seeded(settings.seed, target) as generator:
+        with interruption.allowed():
+            report(0.0, "Encoding the recordings...")
+            vqvae = vqvae.to(target).eval()
+            encodings = encode_recordings(vqvae, dataset, generator)
+            network = _new_network(vqvae, dataset, len(dataset.training), settings).to(target)
+            held_out = [
+                encode_whole(vqvae, dataset.spectrogram, r.samples) for r in dataset.validation
+            ]
+            training = _TimelineTraining(network, settings, generator, encodings, held_out)
+        history = train_network(
+            network,
+            settings,
+            training.batches,
+            training.loss,
+            training.validate,
+            report,
+            "timeline",
+            math.inf,
+        )
+        network.half().float()  # as exact as in the file
+        history.interrupted |= interruption.pending
+    return TrainedTimeline(network, settings, history)
+
+
+def _new_network(
+    vqvae: VQVAE, dataset: Dataset, recordings: int, settings: TimelineSettings
+) -> TimelineNetwork:
+    """A network of the settings' width, or narrower if it would have too many weights.
+
+    Raises:
+        ValueError: if even the narrowest one has too many weights.
+    """
+    rvq = vqvae.quantizer.rvq
+    shape = {
+        "rows": math.ceil(dataset.spectrogram.n_mels / STRIDE),
+        "levels": rvq.num_quantizers,
+        "codebook_size": rvq.codebook_size,
+        "num_layers": settings.layers,
+        "column_layers": settings.column_layers,
+        "memory": settings.memory,
+        "recordings": recordings,
+    }
+    for width in range(settings.width, 0, -1):
+        if count_parameters(shape | {"width": width}) <= MAX_PARAMETERS:
+            return TimelineNetwork(**shape, width=width, dropout=settings.dropout)
+    raise ValueError(
+        f"a timeline prior for {rvq.num_quantizers} levels of {rvq.codebook_size} codes would "
+        f"have more than {MAX_PARAMETERS:,} weights; use the sampler 'continue'"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _TimelineTraining:
+    """Batches, losses and validation of a timeline prior, for `train_network`.
+
+    Attributes:
+        encodings: several encodings of each recording, ``[column, token]`` each.
+        held_out: recordings to validate on, ``[column, token]``.
+    """
+
+    network: TimelineNetwork
+    settings: TimelineSettings
+    generator: torch.Generator
+    encodings: Sequence[Sequence[Tensor]]
+    held_out: Sequence[Tensor]
+
+    def batches(self, epoch: int) -> list[list[Columns]]:
+        """Windows that are cut anywhere from a medley, for each step of an epoch."""
+        medley = self._medley()
+        while len(medley.codes) < WINDOW_COLUMNS:
+            medley = Columns(
+                *(torch.cat(pair) for pair in zip(medley, self._medley(), strict=True))
+            )
+        starts = torch.randint(
+            len(medley.codes) - WINDOW_COLUMNS + 1,
+            (EPOCH_STEPS * self.settings.batch_size,),
+            generator=self.generator,
+        )
+        windows = [
+            Columns(*(part[start : start + WINDOW_COLUMNS] for part in medley))
+            for start in starts.tolist()
+        ]
+        size = self.settings.batch_size
+        return [windows[start : start + size] for start in range(0, len(windows), size)]
+
+    def _medley(self) -> Columns:
+        """All recordings in random order, each in one of its encodings."""
+        codes, recordings = [], torch.randperm(len(self.encodings[0]), generator=self.generator)
+        for number in recordings.tolist():
+            which = int(torch.randint(len(self.encodings), (), generator=self.generator))
+            codes.append(self.encodings[which][number])
+        return join_recordings(codes, recordings)
+
+    def loss(self, epoch: int, batch: Sequence[Columns]) -> Tensor:
+        codes, changed, recording = (torch.stack(part) for part in zip(*batch, strict=True))
+        open_ = torch.rand(len(codes), 1, generator=self.generator) < OPEN_SHARE
+        recording = recording.masked_fill(open_, self.network.recordings)
+        count = len(codes) * PREDICTED_COLUMNS
+        chosen = torch.randperm(codes.shape[0] * codes.shape[1], generator=self.generator)[:count]
+        loss, change_loss = self._losses(codes, changed, recording, chosen)
+        return loss + CHANGE_WEIGHT * change_loss
+
+    def validate(self, epoch: int) -> float:
+        """Mean cross-entropy of the held-out recordings, whose manner is left open."""
+        total, columns = 0.0, 0
+        for codes in self.held_out:
+            changed = torch.zeros(1, len(codes), dtype=torch.int64)
+            recording = torch.full_like(changed, self.network.recordings)
+            loss, _ = self._losses(codes[None], changed, recording, torch.arange(len(codes)))
+            total += float(loss) * len(codes)
+            columns += len(codes)
+        return total / columns
+
+    def _losses(
+        self, codes: Tensor, changed: Tensor, recording: Tensor, chosen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy of the codes of chosen columns, and of all changes.
+
+        Args:
+            codes: int64 ``[window, column, token]``.
+            changed, recording: int64 ``[window, column]``.
+            chosen: indices into the columns of all windows.
+        """
+        network, device = self.network, self.network.start.device
+        codes, changed, recording = (t.to(device) for t in (codes, changed, recording))
+        condition = network.condition(changed, recording)
+        memory = network.remember(network.embed(codes, condition))
+        logits = network.predict(
+            memory[:, :-1].flatten(0, 1)[chosen],
+            condition.flatten(0, 1)[chosen],
+            codes.flatten(0, 1)[chosen],
+        )
+        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten(0, 1)[chosen].flatten())
+        if codes.shape[1] == 1:
+            return loss, loss.new_zeros(())
+        change = network.change(memory[:, 1:-1])[..., 0]
+        return loss, F.binary_cross_entropy_with_logits(change, changed[:, 1:].float())

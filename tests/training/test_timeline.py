@@ -1,0 +1,115 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from distill_prior_gen import GenerationConfig, generate, load_model
+from distill_prior_gen.checkpoint import read_checkpoint
+from distill_prior_gen.checkpoint.timeline import timeline_entries
+from distill_prior_gen.training.data import Dataset
+from distill_prior_gen.training.medley import encode_recordings, encode_whole, join_recordings
+from distill_prior_gen.training.recording import Recording
+from distill_prior_gen.training.settings import TimelineSettings
+from distill_prior_gen.training.timeline import MAX_FILE_BYTES, train_timeline
+from tests.helpers.models import SMALL, write_model
+
+QUICK = TimelineSettings(width=32, epochs=8, batch_size=4, memory=12)
+
+
+def tone(hertz, seconds=1.5, decay=0.0):
+    time = torch.arange(round(seconds * SMALL.sample_rate)) / SMALL.sample_rate
+    return torch.sin(2 * math.pi * hertz * time) * torch.exp(-decay * time)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Decaying tones and steady ones."""
+    pitches = (200, 300, 450, 700, 1000, 1500)
+    recordings = [Recording(f"{p}.wav", tone(p, decay=(n % 2) * 4)) for n, p in enumerate(pitches)]
+    return Dataset(recordings[:5], recordings[5:], SMALL, 0.5)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return read_checkpoint(write_model(tmp_path_factory.mktemp("train") / "small.distill"))
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint, dataset):
+    return train_timeline(checkpoint.build_vqvae(), dataset, QUICK, "cpu")
+
+
+def test_a_recording_is_encoded_as_a_whole(checkpoint):
+    vqvae, samples = checkpoint.build_vqvae(), tone(300, 2.0, decay=2)
+    codes = encode_whole(vqvae, SMALL, samples)
+    mel = SMALL.log_mel(samples / samples.abs().max())
+    expected = vqvae.encode(mel[None])[0]  # row by row
+    rows, columns = checkpoint.grid[0], math.ceil(mel.shape[1] / 16)
+    for row in range(rows):
+        for column in range(len(codes)):
+            token = codes[column].unflatten(0, (rows, -1))[row]
+            assert token.equal(expected[row * columns + column])
+    assert len(codes) == mel.shape[1] // 16
+
+
+def test_encodings_differ_but_for_the_first(checkpoint, dataset):
+    vqvae = checkpoint.build_vqvae()
+    encodings = encode_recordings(vqvae, dataset, torch.Generator().manual_seed(0))
+    assert len(encodings) == 8
+    for codes, recording in zip(encodings[0], dataset.training, strict=True):
+        assert codes.equal(encode_whole(vqvae, SMALL, recording.samples))
+    assert not all(a.equal(b) for a, b in zip(encodings[1], encodings[2], strict=True))
+
+
+def test_a_medley_marks_where_recordings_begin():
+    codes = [torch.full((length, 3), length) for length in (2, 4, 1)]
+    medley = join_recordings(codes, torch.tensor([7, 5, 6]))
+    assert medley.changed.tolist() == [1, 0, 1, 0, 0, 0, 1]
+    assert medley.recording.tolist() == [7, 7, 5, 5, 5, 5, 6]
+    assert medley.codes[:, 0].tolist() == [2, 2, 4, 4, 4, 4, 1]
+
+
+def test_the_network_learns_the_recordings(trained, checkpoint, dataset):
+    """It predicts them far better than the frequency of the codes does."""
+    network, vqvae = trained.network, checkpoint.build_vqvae()
+    codes = [encode_whole(vqvae, SMALL, r.samples) for r in dataset.training]
+    tokens = torch.cat(codes)
+    share = torch.stack([torch.bincount(t, minlength=16) for t in tokens.unbind(1)]) / len(tokens)
+    by_frequency = float(-(share * share.clamp(min=1e-9).log()).sum(dim=1).mean())
+    losses = []
+    with torch.no_grad():
+        for number, columns in enumerate(codes):
+            changed = torch.zeros(1, len(columns), dtype=torch.int64)
+            changed[0, 0] = 1
+            condition = network.condition(changed, torch.full_like(changed, number))
+            memory = network.remember(network.embed(columns[None], condition))
+            logits = network.predict(memory[0, :-1], condition[0], columns)
+            losses.append(float(F.cross_entropy(logits.flatten(0, 1), columns.flatten())))
+    assert sum(losses) / len(losses) < 0.6 * by_frequency
+    assert trained.history.epoch == len(trained.history.val_losses) == QUICK.epochs
+    assert trained.metadata["training_perplexity"] < trained.metadata["held_out_perplexity"]
+
+
+def test_the_same_seed_gives_the_same_network(trained, checkpoint, dataset):
+    again = train_timeline(checkpoint.build_vqvae(), dataset, QUICK, "cpu").network
+    for name, tensor in trained.network.state_dict().items():
+        assert again.state_dict()[name].equal(tensor)
+
+
+def test_the_file_holds_the_network_as_it_was_trained(trained, checkpoint, tmp_path):
+    path = tmp_path / "whole.distill"
+    torch.save(checkpoint.contents | timeline_entries(trained.network, trained.metadata), path)
+    model = load_model(path, "cpu")
+    for name, tensor in trained.network.state_dict().items():
+        assert model.timeline.state_dict()[name].equal(tensor)
+    assert generate(model, GenerationConfig(duration=2)).config.sampler == "timeline"
+    assert path.stat().st_size - checkpoint.path.stat().st_size < MAX_FILE_BYTES
+
+
+def test_a_network_that_would_be_too_large_is_narrower(dataset, tmp_path):
+    large = write_model(tmp_path / "large.distill", codebook_size=2048, num_quantizers=4)
+    settings = TimelineSettings(epochs=1, batch_size=2)
+    network = train_timeline(read_checkpoint(large).build_vqvae(), dataset, settings, "cpu").network
+    assert sum(t.numel() for t in network.parameters()) < MAX_FILE_BYTES / 2
+    assert network.column.out_features < settings.width
