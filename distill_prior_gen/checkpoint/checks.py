@@ -178,6 +178,23 @@ def required_table(contents: dict[str, Any], key: str) -> dict[str, Any]:
     return table
 
 
+def read_sizes(
+    contents: dict[str, Any], key: str, architecture: str, largest: dict[str, int]
+) -> dict[str, int]:
+    """Sizes of a network of a known architecture, from 1 to the largest one allowed."""
+    config = required_table(contents, key)
+    if config.get("architecture") != architecture:
+        raise ValueError(
+            f"architecture in {key} is {shortened(config.get('architecture'))}, which is unknown; "
+            "update distill-prior-gen"
+        )
+    for name, limit in largest.items():
+        value = config.get(name)
+        if type(value) is not int or not 1 <= value <= limit:
+            raise ValueError(f"{name} in {key} must be from 1 to {limit}, not {shortened(value)}")
+    return {name: config[name] for name in largest}
+
+
 def sizes_of(state: dict[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     """Shape of a tensor with a number of dimensions."""
     if name not in state:

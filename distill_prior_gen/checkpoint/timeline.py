@@ -8,9 +8,8 @@ from torch import Tensor
 
 from distill_prior_gen.checkpoint.checks import (
     compare_tensors,
+    read_sizes,
     read_state,
-    required_table,
-    shortened,
 )
 from distill_prior_gen.networks.timeline import TimelineNetwork
 
@@ -37,21 +36,9 @@ def read_timeline(
     Raises:
         ValueError: if they do not fit the model, or the kind of network is unknown.
     """
-    config, state = required_table(contents, CONFIG), read_state(contents, STATE)
-    architecture = config.get("architecture")
-    if architecture != ARCHITECTURE:
-        raise ValueError(
-            f"architecture in {CONFIG} is {shortened(architecture)}, which is unknown; update "
-            "distill-prior-gen"
-        )
     shape = {"rows": rows, "levels": levels, "codebook_size": codebook_size}
-    for name, largest in MAX_SIZES.items():
-        value = config.get(name)
-        if type(value) is not int or not 1 <= value <= largest:
-            raise ValueError(
-                f"{name} in {CONFIG} must be from 1 to {largest}, not {shortened(value)}"
-            )
-        shape[name] = value
+    shape |= read_sizes(contents, CONFIG, ARCHITECTURE, MAX_SIZES)
+    state = read_state(contents, STATE)
     compare_tensors(STATE, state, TimelineNetwork, shape)
     return shape, state
 

@@ -9,9 +9,8 @@ from torch import Tensor
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.checks import (
     compare_tensors,
+    read_sizes,
     read_state,
-    required_table,
-    shortened,
 )
 from distill_prior_gen.networks.vocoder import VocoderNetwork
 
@@ -35,21 +34,9 @@ def read_vocoder(
     Raises:
         ValueError: if they do not fit the model, or the kind of vocoder is unknown.
     """
-    config, state = required_table(contents, CONFIG), read_state(contents, STATE)
-    architecture = config.get("architecture")
-    if architecture != ARCHITECTURE:
-        raise ValueError(
-            f"architecture in {CONFIG} is {shortened(architecture)}, which is unknown; update "
-            "distill-prior-gen"
-        )
     shape = vocoder_sizes(spectrogram, grid, codebook_dim)
-    for name, largest in MAX_SIZES.items():
-        value = config.get(name)
-        if type(value) is not int or not 1 <= value <= largest:
-            raise ValueError(
-                f"{name} in {CONFIG} must be from 1 to {largest}, not {shortened(value)}"
-            )
-        shape[name] = value
+    shape |= read_sizes(contents, CONFIG, ARCHITECTURE, MAX_SIZES)
+    state = read_state(contents, STATE)
     compare_tensors(STATE, state, VocoderNetwork, shape)
     return shape, state
 

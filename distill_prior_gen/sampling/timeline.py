@@ -35,10 +35,12 @@ def choose_sampler(model: PriorModel, name: str) -> str:
 
 
 def missing_timeline(model: PriorModel) -> str:
-    """The message that a model has no timeline prior, and how to train one."""
+    """The message that a model has no usable timeline prior, and how to train one."""
+    fault = f" that can be used ({model.timeline_fault})" if model.timeline_fault else ""
+    force = " --force" if model.timeline_fault else ""
     return (
-        f"{model.path} has no timeline prior; use the sampler 'continue', or train one with "
-        f"'distill-prior train-timeline {model.path} FOLDER'"
+        f"{model.path} has no timeline prior{fault}; use the sampler 'continue', or train one with "
+        f"'distill-prior train-timeline {model.path} FOLDER{force}'"
     )
 
 
@@ -128,14 +130,13 @@ class _Takes:
 
     def choose_recordings(self, column: int, memory: Tensor, wander: float) -> None:
         """Decide in which takes another recording begins with a column, and which one."""
-        unknown = (self.tokens[:, column] == UNKNOWN).any(dim=1)
+        prompted = (self.tokens[:, column] != UNKNOWN).any(dim=1)
         if column:
             self.recording[:, column] = self.recording[:, column - 1]
             changed = self._draw_change(column, memory, wander)
         else:
-            changed = torch.ones(len(unknown), dtype=torch.bool)
-        prompted = (self.tokens[:, column] != UNKNOWN).any(dim=1)
-        changed = changed & unknown & ~prompted
+            changed = torch.ones(len(prompted), dtype=torch.bool)
+        changed = changed & ~prompted
         drawn = (self.uniform[:, column, 1] * self.network.recordings).long()
         self.changed[:, column] = changed.long()
         self.recording[:, column] = drawn.where(changed, self.recording[:, column])

@@ -43,7 +43,7 @@ class Columns(NamedTuple):
 def encode_whole(vqvae: VQVAE, spectrogram: SpectrogramSettings, samples: Tensor) -> Tensor:
     """Codes of a recording with a peak of 1 in time order, int64 ``[column, token]``.
 
-    Columns that are not filled by the recording are left out, but for the first.
+    A last column that the recording does not fill is left out, unless it is the only one.
     """
     device, levels = next(vqvae.parameters()).device, vqvae.quantizer.rvq.num_quantizers
     samples = samples / samples.abs().max()

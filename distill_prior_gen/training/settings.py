@@ -141,8 +141,8 @@ class TimelineSettings(_Settings):
     """Settings of a timeline prior and its training.
 
     Args:
-        width: width of the transformers, at most; it is lower where there are so many codes that
-            the network would have too many weights.
+        width: largest width of the transformers. They are narrower if there are too many codes for
+            a network of at most 4 MB.
         layers: number of blocks over columns.
         column_layers: number of blocks within a column.
         memory: number of earlier columns that each block attends to.
