@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.config import ALIASES, GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures
@@ -27,6 +27,7 @@ def choose_sampler(model: PriorModel, name: str) -> str:
     Raises:
         ValueError: if it is the timeline and the model has none.
     """
+    name = ALIASES.get(name, name)
     if name == AUTO:
         return TIMELINE if model.timeline else CONTINUE
     if name == TIMELINE and model.timeline is None:

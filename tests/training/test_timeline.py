@@ -10,8 +10,9 @@ from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.medley import encode_recordings, encode_whole, join_recordings
 from distill_prior_gen.training.recording import Recording
-from distill_prior_gen.training.settings import TimelineSettings
+from distill_prior_gen.training.settings import TimelineSettings, VQVAESettings
 from distill_prior_gen.training.timeline import MAX_FILE_BYTES, train_timeline
+from distill_prior_gen.training.vqvae import train_vqvae
 from tests.helpers.models import SMALL, write_model
 
 QUICK = TimelineSettings(width=32, epochs=8, batch_size=4, memory=12)
@@ -31,8 +32,14 @@ def dataset():
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return read_checkpoint(write_model(tmp_path_factory.mktemp("train") / "small.distill"))
+def checkpoint(tmp_path_factory, dataset):
+    """A model whose VQ-VAE was trained on the recordings."""
+    settings = VQVAESettings(codebook_size=16, levels=2, codebook_dim=8, epochs=10)
+    vqvae = train_vqvae(dataset, settings, "cpu").vqvae
+    path = write_model(tmp_path_factory.mktemp("train") / "small.distill")
+    contents = read_checkpoint(path).contents | {"model_state_dict": vqvae.state_dict()}
+    torch.save(contents, path)
+    return read_checkpoint(path)
 
 
 @pytest.fixture(scope="module")
