@@ -35,16 +35,23 @@ GENERATION_LIMITS: dict[str, tuple[Any, Any]] = {
     "overlap": (0.0, 200.0),
     "vary": (0.0, 1.0),
     "wander": (0.0, 10.0),
+    "loud": (0.0, 1.0),
+    "bright": (0.0, 1.0),
+    "noisy": (0.0, 1.0),
+    "dense": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each number in `GenerationConfig`, both included."""
 
 INTEGERS = ("top_k", "context_columns", "seed")
 PER_LEVEL = ("temperature", "temperature_end", "top_p", "top_k")
-OPTIONAL = ("temperature_end", "vary", "seed")
+OPTIONAL = ("temperature_end", "vary", "seed", "loud", "bright", "noisy", "dense")
 FLAGS = ("allow_long", "prompt_crossfade", "loop")
 """Fields of `GenerationConfig` that are whole numbers, that may have a value for each level, that
 may be None, and that are True or False."""
+
+DESCRIPTORS = ("loud", "bright", "noisy", "dense")
+"""Fields of `GenerationConfig` that steer what the sound is like."""
 
 ALIASES = {"autoregressive": "independent"}
 """Former names of samplers."""
@@ -81,6 +88,12 @@ class GenerationConfig:
         wander: with the sampler ``"timeline"``: odds that the take turns to the manner of another
             recording, relative to how often recordings follow each other in training. 0 stays
             with the first.
+        like: name of a recording of the training in whose manner a take with the sampler
+            ``"timeline"`` begins, see `PriorModel.find_recording`.
+        loud, bright, noisy, dense: how loud, bright, noisy and rich in onsets a take with the
+            sampler ``"timeline"`` is, relative to the recordings: 0 is as their lowest tenth, 1 as
+            their highest. A tuple of two values is a course from the beginning of the take to its
+            end; None leaves it open.
         context_columns: number of columns of the code map (time) that a chunk shares with the
             chunk before it, with a sampler that continues chunks; limited by the length of a chunk.
         overlap: crossfade between chunks in milliseconds, with a sampler that does not continue
@@ -111,6 +124,11 @@ class GenerationConfig:
     allow_long: bool = False
     sampler: str = "auto"
     wander: float = 1.0
+    like: str | None = None
+    loud: float | tuple[float, float] | None = None
+    bright: float | tuple[float, float] | None = None
+    noisy: float | tuple[float, float] | None = None
+    dense: float | tuple[float, float] | None = None
     context_columns: int = 2
     overlap: float = 50.0
     join: str = "spectral"
@@ -135,6 +153,8 @@ class GenerationConfig:
         if self.prompt is not None:
             check_type("prompt", self.prompt, (str, PathLike), "the path of a recording")
             object.__setattr__(self, "prompt", str(self.prompt))
+        if self.like is not None:
+            check_type("like", self.like, str, "the name of a recording")
         self._check_combinations()
 
     def _check_numbers(self, field: str) -> None:
@@ -144,7 +164,10 @@ class GenerationConfig:
             return
         if field == "duration" and self.allow_long:
             high = math.inf
-        several = field in PER_LEVEL and isinstance(value, list | tuple) and len(value) > 0
+        listed = isinstance(value, list | tuple)
+        several = listed and (
+            len(value) == 2 if field in DESCRIPTORS else field in PER_LEVEL and len(value) > 0
+        )
         checked = tuple(
             check_number(field, number, low, high, field in INTEGERS)
             for number in (value if several else [value])

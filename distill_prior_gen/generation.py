@@ -24,7 +24,7 @@ from distill_prior_gen.sampling.layout import Layout, plan_layout
 from distill_prior_gen.sampling.prompt import Prompt, read_prompt
 from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
 from distill_prior_gen.sampling.takes import draw_chunks, draw_takes
-from distill_prior_gen.sampling.timeline import choose_sampler
+from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.vocoding import Vocoder
@@ -121,6 +121,7 @@ def generate_takes(
     seed = new_seed() if config.seed is None else config.seed
     names = choose_sampler(model, config.sampler), choose_vocoder(model, config.vocoder)
     config = replace(config, seed=seed, sampler=names[0], vocoder=names[1])
+    check_steering(model, config)
     sampler = get_registered("sampler", config.sampler, samplers())
     vocoder = get_registered("vocoder", config.vocoder, vocoders())
     check_memory(model, config, count)

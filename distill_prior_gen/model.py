@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
+from distill_prior_gen.checkpoint.timeline import read_recordings
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.networks.vocoder import VocoderNetwork
@@ -155,6 +156,29 @@ class PriorModel:
             return counts
         weights = self.vqvae.state_dict()[CLUSTER_SIZE.format(0)][0].cpu().clamp(min=0)
         return weights if weights.any() else torch.ones_like(weights)
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Names of the recordings that the timeline prior was trained on, as far as known."""
+        if self.timeline is None:
+            return ()
+        return read_recordings(self.checkpoint.contents, self.timeline.recordings)
+
+    def find_recording(self, name: str) -> int:
+        """Number of the recording with a name, which may lack its folder and its suffix.
+
+        Raises:
+            ValueError: if there is none; it lists those that there are.
+        """
+        wanted = name.casefold()
+        for shortened in (lambda n: n, lambda n: PurePath(n).name, lambda n: PurePath(n).stem):
+            names = [shortened(each).casefold() for each in self.recordings]
+            if wanted in names:
+                return names.index(wanted)
+        known = ", ".join(dict.fromkeys(self.recordings)) or "none"
+        raise ValueError(
+            f"{self.name} knows no recording {name!r}; those that it was trained on are {known}"
+        )
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:

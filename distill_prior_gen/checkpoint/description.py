@@ -123,6 +123,7 @@ def _timeline(checkpoint: Checkpoint) -> dict[str, Any] | None:
         "column_layers": shape["column_layers"],
         "memory_s": shape["memory"] * column_s,
         "recordings": shape["recordings"],
+        "recording_names": timeline.read_recordings(checkpoint.contents, shape["recordings"]),
         "parameters": sum(t.numel() for t in state.values()),
         "perplexity": _number(training.get("held_out_perplexity")),
         "epochs": _number(training.get("epochs_trained")),

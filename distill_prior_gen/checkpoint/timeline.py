@@ -11,6 +11,7 @@ from distill_prior_gen.checkpoint.checks import (
     read_sizes,
     read_state,
 )
+from distill_prior_gen.messages import printable
 from distill_prior_gen.networks.timeline import TimelineNetwork
 
 STATE, CONFIG, METADATA = "timeline_state_dict", "timeline_config", "timeline_metadata"
@@ -18,6 +19,9 @@ STATE, CONFIG, METADATA = "timeline_state_dict", "timeline_config", "timeline_me
 
 ARCHITECTURE = "rq-transformer"
 """Name of the kind of network; other kinds are refused."""
+
+MAX_NAME_LENGTH = 200
+"""Characters of the name of a recording that are shown."""
 
 MAX_SIZES = {
     "width": 1024,
@@ -41,6 +45,20 @@ def read_timeline(
     state = read_state(contents, STATE)
     compare_tensors(STATE, state, TimelineNetwork, shape)
     return shape, state
+
+
+def read_recordings(contents: dict[str, Any], count: int) -> tuple[str, ...]:
+    """Names of the recordings of the timeline prior in printable form.
+
+    There are none if the file does not have a name for each of `count` recordings.
+    """
+    metadata = contents.get(METADATA)
+    names = metadata.get("recordings") if isinstance(metadata, dict) else None
+    if not isinstance(names, list) or len(names) != count:
+        return ()
+    if not all(type(name) is str for name in names):
+        return ()
+    return tuple(printable(name[:MAX_NAME_LENGTH])[:MAX_NAME_LENGTH] for name in names)
 
 
 def timeline_entries(network: TimelineNetwork, metadata: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,10 @@ def _timeline(description: dict[str, Any]) -> list[tuple[str, str]]:
     if timeline is None:
         return [("Timeline", "none; 'distill-prior train-timeline' trains one")]
     text = f"remembers {timeline['memory_s']:.1f} s, {timeline['parameters'] / 1e6:.2f} million"
-    return [("Timeline", f"{text} parameters")]
+    lines = [("Timeline", f"{text} parameters")]
+    if names := timeline["recording_names"]:
+        lines.append(("  like", ", ".join(dict.fromkeys(names))))
+    return lines
 
 
 def _vocoder(description: dict[str, Any]) -> list[tuple[str, str]]:

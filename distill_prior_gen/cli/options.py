@@ -33,8 +33,10 @@ class IntPerLevel(click.IntRange):
         return _each(super().convert, value, param, ctx)
 
 
-def _each(convert: Callable[..., Any], value: Any, param: Any, ctx: Any) -> tuple[Any, ...]:
-    parts = value.split(",") if isinstance(value, str) else [value]
+def _each(
+    convert: Callable[..., Any], value: Any, param: Any, ctx: Any, separator: str = ","
+) -> tuple[Any, ...]:
+    parts = value.split(separator) if isinstance(value, str) else [value]
     return tuple(convert(part, param, ctx) for part in parts)
 
 
@@ -49,6 +51,26 @@ class Evolution(click.ParamType):  # type: ignore[type-arg]
             self.fail(f"{value!r} is not START:END, such as 0.7:1.3", param, ctx)
         temperature = FloatPerLevel(*GENERATION_LIMITS["temperature"])
         return temperature.convert(start, param, ctx), temperature.convert(end, param, ctx)
+
+
+class Course(click.FloatRange):
+    """A number, or two between which a setting moves over the take: ``0.2:0.9``."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        numbers = _each(super().convert, value, param, ctx, ":")
+        if len(numbers) > 2:
+            self.fail(f"{value!r} is not X or X:Y, such as 0.7 or 0.2:0.9", param, ctx)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+
+def _course(text: str) -> dict[str, Any]:
+    """The option for a field of `DESCRIPTORS`."""
+    return {
+        "type": Course(0.0, 1.0),
+        "metavar": "X[:Y]",
+        "help": f"With 'timeline': {text}; from 0 to 1 over what the recordings have. X:Y moves "
+        "from X to Y over the take.",
+    }
 
 
 INTERRUPTED = 130
@@ -114,6 +136,15 @@ TAKE: dict[str, dict[str, Any]] = {
         "help": "With 'timeline': how often the take turns to the manner of another recording; 0 "
         "is never, 1 as the recordings tell.",
     },
+    "--like": {
+        "metavar": "RECORDING",
+        "help": "With 'timeline': begin in the manner of this recording of the training; "
+        "'distill-prior info MODEL' lists them.",
+    },
+    "--loud": _course("how loud"),
+    "--bright": _course("how bright"),
+    "--noisy": _course("how noisy rather than tonal"),
+    "--dense": _course("how many onsets"),
     "--context-columns": {
         "type": click.IntRange(*GENERATION_LIMITS["context_columns"]),
         "help": "With 'continue': number of columns of codes that a chunk shares with the one "

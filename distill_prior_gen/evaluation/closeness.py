@@ -47,7 +47,7 @@ class Closeness:
 
     Attributes:
         paired: a row for each group of recordings and each vocoder, see `compare`.
-        unpaired: a row for each set of sounds, see `_Reference.compare` and `_Reference.visited`.
+        unpaired: a row for each set of sounds, see `Reference.compare` and `Reference.visited`.
         novelty: takes compared with the recordings by codes, for each sampler.
         features: features of each set of sounds, by the name of its row, the recordings first.
         example: a held-out recording.
@@ -69,7 +69,7 @@ class Closeness:
         }
 
 
-class _Reference:
+class Reference:
     """The seconds of the training recordings, which other sounds are compared with.
 
     Attributes:
@@ -182,7 +182,7 @@ def measure_closeness(
         rendered.add(TRAINING, dataset.training, partial_progress(progress, 0.0, 0.3))
         rendered.add(HELD_OUT, dataset.validation, partial_progress(progress, 0.3, 0.4))
         names = [dataset.original(recording) for recording in dataset.training]
-        reference = _Reference(rendered.features[TRAINING, None], names)
+        reference = Reference(rendered.features[TRAINING, None], names)
         features = {"recordings": reference.features}
         rows, codes = [reference.halves()], {}
         for name in methods:

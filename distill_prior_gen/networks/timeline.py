@@ -19,6 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from distill_prior_gen.config import DESCRIPTORS
+
+NUM_BINS = 10
+"""Number of bins of a descriptor. Each holds a tenth of the columns of the recordings."""
+
 HEAD_SIZE = 32
 """Length of the vectors of an attention head."""
 
@@ -41,24 +46,18 @@ class Block(nn.Module):
         self.down = nn.Linear(EXPANSION * width, width)
         self.drop = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, bias: Tensor | None, past: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Attend to earlier tokens and to those given.
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """The block's output, ``[batch, token, width]``.
 
         Args:
             x: tokens ``[batch, token, width]``.
-            bias: added to the logits of the attention, ``[head, token, key]``, or None.
-            past: keys and values of earlier tokens, ``[2, batch, head, key, size]``, or None.
-
-        Returns:
-            ``[batch, token, width]``, and the keys and values of all tokens.
+            bias: added to the logits of the attention, ``[head, token, token]``; -inf where a
+                token must not be attended to.
         """
         heads = self.qkv(self.norm1(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        entries = heads[1:] if past is None else torch.cat([past, heads[1:]], dim=3)
-        attended = F.scaled_dot_product_attention(heads[0], entries[0], entries[1], attn_mask=bias)
+        attended = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=bias)
         x = x + self.drop(self.out(attended.transpose(1, 2).flatten(2)))
-        return x + self.drop(self.down(F.gelu(self.up(self.norm2(x))))), entries
+        return x + self.drop(self.down(F.relu(self.up(self.norm2(x)))))
 
 
 def count_heads(width: int) -> int:
@@ -69,8 +68,8 @@ def count_heads(width: int) -> int:
 class TimelineNetwork(nn.Module):
     """Probabilities of the codes of a column after those of the columns before it.
 
-    Each column comes with a condition: whether another recording begins with it, and the recording
-    in whose manner it is, which may be left open.
+    Each column comes with conditions: whether another recording begins with it, and, unless they
+    are left open, the recording in whose manner it is and the values of `DESCRIPTORS`.
 
     Args:
         rows: number of rows of the code map.
@@ -82,10 +81,15 @@ class TimelineNetwork(nn.Module):
         memory: number of earlier columns that a block attends to.
         recordings: number of recordings that the network was trained on.
         dropout: fraction of the values that are dropped in training.
+
+    Attributes:
+        profile: share of the columns of each recording in each bin of each descriptor,
+            ``[recording, descriptor, bin]``.
     """
 
     offsets: Tensor
     causal: Tensor
+    profile: Tensor
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class TimelineNetwork(nn.Module):
         self.start = nn.Parameter(torch.zeros(width))
         self.changed = nn.Embedding(2, width)
         self.recording = nn.Embedding(recordings + 1, width)
+        self.described = nn.Embedding(len(DESCRIPTORS) * (NUM_BINS + 1), width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(num_layers))
         self.distance = nn.Parameter(torch.zeros(count_heads(width), memory + 1))
         self.norm = nn.LayerNorm(width)
@@ -123,18 +128,24 @@ class TimelineNetwork(nn.Module):
         self.register_buffer("offsets", offsets, persistent=False)
         causal = torch.full((tokens, tokens), -math.inf).triu(1)
         self.register_buffer("causal", causal, persistent=False)
-        for embedding in (self.changed, self.recording, self.place):
+        uniform = torch.full((recordings, len(DESCRIPTORS), NUM_BINS), 1 / NUM_BINS)
+        self.register_buffer("profile", uniform)
+        for embedding in (self.changed, self.recording, self.described, self.place):
             nn.init.normal_(embedding.weight, std=STD)
         nn.init.normal_(self.codes.weight, std=CODE_STD)
 
-    def condition(self, changed: Tensor, recording: Tensor) -> Tensor:
+    def condition(self, changed: Tensor, recording: Tensor, bins: Tensor) -> Tensor:
         """Embedding of the conditions of columns, ``[..., width]``.
 
         Args:
             changed: 1 where another recording begins, else 0, int64 ``[...]``.
             recording: number of the recording, or `recordings` where it is open, int64 ``[...]``.
+            bins: bin of each descriptor, or `NUM_BINS` where it is open, int64 ``[...,
+                descriptor]``.
         """
-        return self.changed(changed) + self.recording(recording)
+        first = torch.arange(len(DESCRIPTORS), device=bins.device) * (NUM_BINS + 1)
+        described = self.described(bins + first).sum(dim=-2)
+        return self.changed(changed) + self.recording(recording) + described
 
     def embed(self, codes: Tensor, condition: Tensor) -> Tensor:
         """Columns as the transformer over columns reads them, ``[..., width]``.
@@ -158,7 +169,7 @@ class TimelineNetwork(nn.Module):
         bias = self.distance[:, ago.clamp(0, self.memory)]
         bias = bias.masked_fill((ago < 0) | (ago > self.memory), -math.inf)
         for block in self.blocks:
-            x, _ = block(x, bias)
+            x = block(x, bias)
         return self.norm(x)
 
     def predict(self, memory: Tensor, condition: Tensor, codes: Tensor) -> Tensor:
@@ -173,7 +184,7 @@ class TimelineNetwork(nn.Module):
         x = F.pad(earlier, (0, 0, 1, 0)) + (self.context(memory) + condition)[:, None]
         x = self.drop(x + self.place.weight)
         for block in self.column_blocks:
-            x, _ = block(x, self.causal)
+            x = block(x, self.causal)
         logits = self.head(self.column_norm(x)).unflatten(2, (self.levels, self.codebook_size))
         token = torch.arange(self.tokens, device=x.device)
         return logits[:, token, token % self.levels]

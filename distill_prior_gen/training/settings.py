@@ -157,7 +157,7 @@ class TimelineSettings(_Settings):
 
     width: int = 128
     layers: int = 3
-    column_layers: int = 2
+    column_layers: int = 1
     memory: int = 32
     dropout: float = 0.1
     epochs: int = 24

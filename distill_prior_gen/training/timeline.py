@@ -15,18 +15,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_prior_gen.config import Progress, no_progress
+from distill_prior_gen.config import DESCRIPTORS, Progress, no_progress
 from distill_prior_gen.model import find_device
-from distill_prior_gen.networks.timeline import TimelineNetwork, count_parameters
+from distill_prior_gen.networks.timeline import NUM_BINS, TimelineNetwork, count_parameters
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
 from distill_prior_gen.training.medley import (
     Columns,
+    Encoding,
+    bin_edges,
     encode_recordings,
     encode_whole,
     join_recordings,
+    to_bins,
 )
 from distill_prior_gen.training.settings import TimelineSettings
 
@@ -52,6 +55,15 @@ CHANGE_WEIGHT = 0.1
 OPEN_SHARE = 0.1
 """Share of the windows in which the recording is left open."""
 
+DESCRIPTOR_OPEN_SHARE, ALL_OPEN_SHARE = 0.5, 0.4
+"""Share of the windows in which a descriptor is left open, and in which all are."""
+
+PROFILE_SMOOTHING = (0.25, 0.5, 0.25)
+"""Share of a column that counts for the bin below, its own and the bin above."""
+
+PROFILE_FLOOR = 1e-3
+"""Share of each bin of a recording at least."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedTimeline:
@@ -62,16 +74,19 @@ class TrainedTimeline:
         settings: settings of the training.
         history: losses of each epoch, mean cross-entropy in nats. The last epoch is kept: takes
             come closer to the recordings even where the loss of other recordings rises.
+        recordings: names of the recordings that the network knows by their numbers.
     """
 
     network: TimelineNetwork
     settings: TimelineSettings
     history: TrainingHistory
+    recordings: tuple[str, ...]
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Description for the model file."""
         return {
+            "recordings": list(self.recordings),
             "epochs_trained": len(self.history.val_losses),
             "training_perplexity": math.exp(self.history.train_losses[self.history.epoch - 1]),
             "held_out_perplexity": math.exp(self.history.val_loss),
@@ -110,11 +125,15 @@ def train_timeline(
             report(0.0, "Encoding the recordings...")
             vqvae = vqvae.to(target).eval()
             encodings = encode_recordings(vqvae, dataset, generator)
-            network = _new_network(vqvae, dataset, len(dataset.training), settings).to(target)
+            edges = bin_edges(encodings[0])
+            network = _new_network(vqvae, dataset, len(dataset.training), settings)
+            network.profile.copy_(_profile(encodings[0], edges))
+            network = network.to(target)
             held_out = [
-                encode_whole(vqvae, dataset.spectrogram, r.samples) for r in dataset.validation
+                encode_whole(vqvae, dataset.spectrogram, r.samples).codes
+                for r in dataset.validation
             ]
-            training = _TimelineTraining(network, settings, generator, encodings, held_out)
+            training = _TimelineTraining(network, settings, generator, encodings, edges, held_out)
         history = train_network(
             network,
             settings,
@@ -127,7 +146,21 @@ def train_timeline(
         )
         network.half().float()  # as exact as in the file
         history.interrupted |= interruption.pending
-    return TrainedTimeline(network, settings, history)
+    names = tuple(recording.name for recording in dataset.training)
+    return TrainedTimeline(network, settings, history, names)
+
+
+def _profile(encodings: Sequence[Encoding], edges: Tensor) -> Tensor:
+    """Share of the columns of each recording in each bin, ``[recording, descriptor, bin]``."""
+    shares = []
+    kernel = torch.tensor([[PROFILE_SMOOTHING]])
+    for encoding in encodings:
+        bins = F.one_hot(to_bins(encoding.descriptors, edges), NUM_BINS + 1)[..., :NUM_BINS]
+        counts = bins.sum(dim=0).float()[:, None]  # [descriptor, 1, bin]
+        share = F.conv1d(F.pad(counts, (1, 1), "replicate"), kernel)[:, 0]
+        share = share / share.sum(dim=1, keepdim=True).clamp(min=1)
+        shares.append(share.clamp(min=PROFILE_FLOOR))
+    return torch.stack(shares)
 
 
 def _new_network(
@@ -162,14 +195,16 @@ class _TimelineTraining:
     """Batches, losses and validation of a timeline prior, for `train_network`.
 
     Attributes:
-        encodings: several encodings of each recording, ``[column, token]`` each.
+        encodings: several encodings of each recording.
+        edges: result of `bin_edges`.
         held_out: recordings to validate on, ``[column, token]``.
     """
 
     network: TimelineNetwork
     settings: TimelineSettings
     generator: torch.Generator
-    encodings: Sequence[Sequence[Tensor]]
+    encodings: Sequence[Sequence[Encoding]]
+    edges: Tensor
     held_out: Sequence[Tensor]
 
     def batches(self, epoch: int) -> list[list[Columns]]:
@@ -193,45 +228,49 @@ class _TimelineTraining:
 
     def _medley(self) -> Columns:
         """All recordings in random order, each in one of its encodings."""
-        codes, recordings = [], torch.randperm(len(self.encodings[0]), generator=self.generator)
-        for number in recordings.tolist():
-            which = int(torch.randint(len(self.encodings), (), generator=self.generator))
-            codes.append(self.encodings[which][number])
-        return join_recordings(codes, recordings)
+        order = torch.randperm(len(self.encodings[0]), generator=self.generator)
+        which = torch.randint(len(self.encodings), (len(order),), generator=self.generator)
+        chosen = [
+            self.encodings[encoding][number]
+            for encoding, number in zip(which.tolist(), order.tolist(), strict=True)
+        ]
+        return join_recordings(chosen, order, self.edges)
 
     def loss(self, epoch: int, batch: Sequence[Columns]) -> Tensor:
-        codes, changed, recording = (torch.stack(part) for part in zip(*batch, strict=True))
-        open_ = torch.rand(len(codes), 1, generator=self.generator) < OPEN_SHARE
-        recording = recording.masked_fill(open_, self.network.recordings)
+        codes, bins, changed, recording = (torch.stack(part) for part in zip(*batch, strict=True))
+        uniform = torch.rand(len(codes), 1, 2 + bins.shape[2], generator=self.generator)
+        recording = recording.masked_fill(uniform[..., 0] < OPEN_SHARE, self.network.recordings)
+        left_open = uniform[..., 2:] < DESCRIPTOR_OPEN_SHARE
+        left_open |= uniform[..., 1:2] < ALL_OPEN_SHARE
+        bins = bins.masked_fill(left_open, NUM_BINS)
         count = len(codes) * PREDICTED_COLUMNS
         chosen = torch.randperm(codes.shape[0] * codes.shape[1], generator=self.generator)[:count]
-        loss, change_loss = self._losses(codes, changed, recording, chosen)
+        loss, change_loss = self._losses(Columns(codes, bins, changed, recording), chosen)
         return loss + CHANGE_WEIGHT * change_loss
 
     def validate(self, epoch: int) -> float:
-        """Mean cross-entropy of the held-out recordings, whose manner is left open."""
+        """Mean cross-entropy of the held-out recordings, for which all conditions are open."""
         total, columns = 0.0, 0
         for codes in self.held_out:
             changed = torch.zeros(1, len(codes), dtype=torch.int64)
             recording = torch.full_like(changed, self.network.recordings)
-            loss, _ = self._losses(codes[None], changed, recording, torch.arange(len(codes)))
+            bins = torch.full((*changed.shape, len(DESCRIPTORS)), NUM_BINS)
+            batch = Columns(codes[None], bins, changed, recording)
+            loss, _ = self._losses(batch, torch.arange(len(codes)))
             total += float(loss) * len(codes)
             columns += len(codes)
         return total / columns
 
-    def _losses(
-        self, codes: Tensor, changed: Tensor, recording: Tensor, chosen: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: Columns, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of the codes of chosen columns, and of all changes.
 
         Args:
-            codes: int64 ``[window, column, token]``.
-            changed, recording: int64 ``[window, column]``.
+            batch: windows, ``[window, column]`` and so on.
             chosen: indices into the columns of all windows.
         """
         network, device = self.network, self.network.start.device
-        codes, changed, recording = (t.to(device) for t in (codes, changed, recording))
-        condition = network.condition(changed, recording)
+        codes, bins, changed, recording = (part.to(device) for part in batch)
+        condition = network.condition(changed, recording, bins)
         memory = network.remember(network.embed(codes, condition))
         logits = network.predict(
             memory[:, :-1].flatten(0, 1)[chosen],

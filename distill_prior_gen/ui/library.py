@@ -48,6 +48,8 @@ class ModelEntry:
         reason: reason why it cannot be played, or None if it can.
         codebook_size: number of codes in each level's codebook, if known.
         note: what a user should know about it although it can be played, or None.
+        has_timeline: whether it has a timeline prior that can be used.
+        recordings: names of the recordings that a take can begin like.
     """
 
     path: Path
@@ -55,6 +57,8 @@ class ModelEntry:
     reason: str | None
     codebook_size: int | None = None
     note: str | None = None
+    has_timeline: bool = False
+    recordings: tuple[str, ...] = ()
 
 
 _entries: FileCache[ModelEntry] = FileCache(MAX_DESCRIPTIONS)
@@ -214,4 +218,13 @@ def _describe(path: Path, identifier: str) -> ModelEntry:
     note = None
     if fault := description["vocoder_fault"]:
         note = f"The trained vocoder of this model cannot be used ({fault}). mel-griffin-lim plays."
-    return ModelEntry(path, label, None, description["codebook"]["size"], note)
+    timeline = description["timeline"]
+    return ModelEntry(
+        path,
+        label,
+        None,
+        description["codebook"]["size"],
+        note,
+        timeline is not None,
+        timeline["recording_names"] if timeline else (),
+    )

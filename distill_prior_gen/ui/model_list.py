@@ -10,10 +10,16 @@ import gradio as gr
 
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui import library
-from distill_prior_gen.ui.controls import TOP_K_INFO
 from distill_prior_gen.ui.library import SUFFIXES, ModelEntry
 from distill_prior_gen.ui.page_messages import refusal, visible_path
 from distill_prior_gen.ui.session import Session
+from distill_prior_gen.ui.setting_controls import TOP_K_INFO, build_like_choices
+
+NO_STEERING = (
+    "This model has no timeline prior, so these settings cannot be used with it. "
+    "`distill-prior train-timeline MODEL FOLDER` trains one."
+)
+"""Note on a model that cannot be steered."""
 
 MAX_UPLOAD_BYTES = 512 * 2**20
 """Size of the largest model that may be uploaded."""
@@ -99,6 +105,19 @@ class ModelList:
         return (
             gr.Markdown(text or "", visible=text is not None),
             gr.Button(interactive=reason is None),
+        )
+
+    def describe_steering(
+        self, like: str, key: str | None, session: Session
+    ) -> tuple[gr.Dropdown, gr.Markdown]:
+        """The recordings that a take can begin like, and a note if the model cannot be steered."""
+        model = self.find_model(key, session)
+        names = model.recordings if model else ()
+        kept = like if like in names else ""
+        note = NO_STEERING if model and not model.reason and not model.has_timeline else ""
+        return (
+            gr.Dropdown(build_like_choices(names), value=kept),
+            gr.Markdown(note, visible=bool(note)),
         )
 
     def describe_top_k(self, top_k: float, key: str | None, session: Session) -> gr.Slider:

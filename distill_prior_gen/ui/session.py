@@ -18,7 +18,7 @@ from distill_prior_gen.sampling.crossfaded_layout import CrossfadedLayout
 from distill_prior_gen.sampling.timeline import TIMELINE
 from distill_prior_gen.ui.library import DEMO
 from distill_prior_gen.ui.page_messages import refusal
-from distill_prior_gen.ui.settings import format_value
+from distill_prior_gen.ui.settings import DESCRIPTOR_LABELS, format_course, format_value
 
 MAX_SESSION_TAKES = 20
 """Takes that a session keeps. The oldest take is dropped first."""
@@ -80,6 +80,10 @@ class Take:
             phrases.append(f"overlap {config.overlap:g} ms, {config.join} join")
         elif config.sampler == TIMELINE:
             phrases.append(f"wander {config.wander:g}")
+            if config.like:
+                phrases.append(f"like `{config.like}`")
+            values = {name: getattr(config, name) for name in DESCRIPTOR_LABELS}
+            phrases += [f"{n} {format_course(v)}" for n, v in values.items() if v is not None]
         elif config.vary is None:
             columns = "column" if config.context_columns == 1 else "columns"
             phrases.append(f"{config.context_columns} context {columns}")
@@ -118,7 +122,8 @@ class Take:
                 if item.name == "prompt" and not full_paths:
                     value = Path(value).name
                 if value is not True:
-                    words.append(format_value(value))
+                    course = item.name in DESCRIPTOR_LABELS
+                    words.append(format_course(value) if course else format_value(value))
         return shlex.join(words)
 
 

@@ -17,6 +17,14 @@ SETTINGS = (
     "duration",
     "loop",
     "seed",
+    "like",
+    "steer",
+    "loud",
+    "bright",
+    "noisy",
+    "dense",
+    "wander",
+    "courses",
     "prompt",
     "start",
     "vary",
@@ -26,7 +34,6 @@ SETTINGS = (
     "top_p_by_level",
     "top_k_by_level",
     "sampler",
-    "wander",
     "context_columns",
     "overlap",
     "join",
@@ -50,11 +57,24 @@ START_LABELS = {
 }
 """Labels of the ways to start from a sound."""
 
+DESCRIPTOR_LABELS = {
+    "loud": "Loudness",
+    "bright": "Brightness",
+    "noisy": "Noisiness",
+    "dense": "Density",
+}
+"""Labels of the sliders that steer what the sound is like."""
+
+COURSES_LABEL, COURSES_EXAMPLE = "Courses over the take", "bright 0.2:0.9, dense 1:0"
+
 MAX_SEED_DIGITS = 20
 """Digits of the longest seed."""
 
 DEFAULT_VARY = 0.3
 """First value of the control for how much of a sound is new."""
+
+DEFAULT_DESCRIPTOR = 0.5
+"""First value of the sliders of `DESCRIPTOR_LABELS`."""
 
 
 def to_config(page: Mapping[str, Any]) -> GenerationConfig:
@@ -66,7 +86,8 @@ def to_config(page: Mapping[str, Any]) -> GenerationConfig:
     Raises:
         ValueError: if a value is wrong; the message names its control.
     """
-    names = [name for name in SETTINGS if name not in (*LEVEL_LABELS, "start")]
+    converted = (*LEVEL_LABELS, *DESCRIPTOR_LABELS, "start", "steer", "courses")
+    names = [name for name in SETTINGS if name not in converted]
     config = {name: _to_int_if_whole(page[name]) for name in names}
     for field in ("temperature", "top_p", "top_k"):
         if isinstance(config[field], list):
@@ -77,7 +98,8 @@ def to_config(page: Mapping[str, Any]) -> GenerationConfig:
     if seed and not (seed.isdecimal() and len(seed) <= MAX_SEED_DIGITS):
         raise ValueError(f"seed must be a whole number or empty, not {shortened(seed)}")
     config["seed"] = int(seed) if seed else None
-    return GenerationConfig(**config | _prompt_settings(page))
+    config["like"] = page["like"] or None
+    return GenerationConfig(**config | _prompt_settings(page) | _steering(page))
 
 
 def to_page(config: GenerationConfig) -> dict[str, Any]:
@@ -91,6 +113,13 @@ def to_page(config: GenerationConfig) -> dict[str, Any]:
     end = page["temperature_end"]
     page["temperature_end"] = "" if end is None else _format_for_page(end)
     page["seed"] = str(config.seed)
+    page["like"] = config.like or ""
+    values = {name: page[name] for name in DESCRIPTOR_LABELS if page[name] is not None}
+    courses = {name: value for name, value in values.items() if isinstance(value, tuple)}
+    page["steer"] = [name for name in values if name not in courses]
+    page["courses"] = ", ".join(f"{name} {format_course(v)}" for name, v in courses.items())
+    for name in DESCRIPTOR_LABELS:
+        page[name] = values[name] if name in page["steer"] else DEFAULT_DESCRIPTOR
     varied, itself = config.vary is not None, config.prompt_crossfade
     page["start"] = "vary" if varied else "recording" if itself else "continue"
     page["vary"] = config.vary if varied else DEFAULT_VARY
@@ -103,6 +132,11 @@ def format_value(value: object) -> str:
     return ",".join(
         str(one).removesuffix(".0") if isinstance(one, float) else str(one) for one in values
     )
+
+
+def format_course(value: float | tuple[float, float]) -> str:
+    """Format a descriptor for the command line."""
+    return format_value(value).replace(",", ":")
 
 
 def _format_for_page(value: object) -> str:
@@ -124,6 +158,34 @@ def _parse_numbers(name: str, page: Mapping[str, Any]) -> tuple[float, ...]:
             f"{LEVEL_LABELS[name]} must be empty or numbers with commas between them, such as "
             f"1.0, 0.8, 0.6, not {shortened(text)}"
         ) from error
+
+
+def _steering(page: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `GenerationConfig` that steer what the sound is like."""
+    chosen = page["steer"] or []
+    if not isinstance(chosen, list) or not all(name in tuple(DESCRIPTOR_LABELS) for name in chosen):
+        known = ", ".join(DESCRIPTOR_LABELS)
+        raise ValueError(f"steer must be a list of {known}, not {shortened(chosen)}")
+    return {name: _to_int_if_whole(page[name]) for name in chosen} | _parse_courses(page["courses"])
+
+
+def _parse_courses(text: Any) -> dict[str, tuple[float, float]]:
+    """The courses in a text such as `COURSES_EXAMPLE`. There are none if it is empty."""
+    courses = {}
+    try:
+        for course in str(text or "").split(","):
+            if course.strip():
+                name, values = course.split()
+                start, end = values.split(":")
+                courses[name] = float(start), float(end)
+        if courses.keys() <= DESCRIPTOR_LABELS.keys():
+            return courses
+    except ValueError:
+        pass
+    raise ValueError(
+        f"{COURSES_LABEL} must be empty or like '{COURSES_EXAMPLE}', with the names "
+        f"{', '.join(DESCRIPTOR_LABELS)}, not {shortened(text)}"
+    )
 
 
 def _prompt_settings(page: Mapping[str, Any]) -> dict[str, Any]:

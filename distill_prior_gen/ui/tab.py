@@ -17,7 +17,6 @@ from gradio.context import Context
 
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.controls import (
-    PROMPT_LABEL,
     STATUS_DONE,
     STATUS_ERROR,
     Bar,
@@ -29,7 +28,8 @@ from distill_prior_gen.ui.controls import (
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.results import COPY_LABEL, TakePanel, build_bit_depth, build_take_panel
 from distill_prior_gen.ui.session import Session
-from distill_prior_gen.ui.settings import SETTINGS
+from distill_prior_gen.ui.setting_controls import PROMPT_LABEL
+from distill_prior_gen.ui.settings import DESCRIPTOR_LABELS, SETTINGS
 from distill_prior_gen.ui.take_export import TakeExporter
 from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import (
@@ -81,6 +81,7 @@ def _connect_models(
     models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar
 ) -> None:
     model, top_k = settings.model, settings.controls["top_k"]
+    like = settings.controls["like"]
     describe_choice = {
         "fn": models.describe_choice,
         "inputs": [model, session],
@@ -91,6 +92,12 @@ def _connect_models(
         "fn": models.describe_top_k,
         "inputs": [top_k, model, session],
         "outputs": top_k,
+        **NO_PROGRESS,
+    }
+    describe_steering: dict[str, Any] = {
+        "fn": models.describe_steering,
+        "inputs": [like, model, session],
+        "outputs": [like, settings.steering_note],
         **NO_PROGRESS,
     }
     refresh: dict[str, Any] = {
@@ -112,8 +119,8 @@ def _connect_models(
         *(tab.select(**refresh) for tab in _open_tab()),
     ]
     for event in refreshes:
-        event.then(**describe_choice)
-    model.change(**describe_choice).then(**describe_top_k)
+        event.then(**describe_choice).then(**describe_steering)
+    model.change(**describe_choice).then(**describe_top_k).then(**describe_steering)
     top_k.change(**describe_top_k)
 
 
@@ -135,6 +142,10 @@ def _connect_settings(settings: SettingsPanel) -> None:
         settings.controls["vary"],
         **NO_PROGRESS,
     )
+    steer = settings.controls["steer"]
+    for name in DESCRIPTOR_LABELS:
+        js = f"(names) => names.includes('{name}') ? names : [...names, '{name}']"
+        settings.controls[name].input(None, steer, steer, js=js)
     settings.randomize.click(_random_seed, None, settings.controls["seed"], **NO_PROGRESS)
 
 

@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import shutil
 import signal
 
@@ -56,6 +57,50 @@ def test_a_model_gets_a_timeline_prior_which_is_used_from_then_on(model, folder)
     result = run("train-timeline", model, folder)
     assert result.exit_code == 1
     assert "m.distill has a timeline prior; add --force to replace it" in result.stderr
+
+
+def test_takes_are_steered_and_replayed(model, folder, tmp_path):
+    assert run("train-timeline", model, folder, *TINY_TIMELINE).exit_code == 0
+    assert re.search(r"^  like +\d\.wav, ", run("info", model).output, re.MULTILINE)
+    name = load_model(model, "cpu").recordings[1]
+    steering = ["--like", name, "--bright", 0.9, "--dense", "0.2:1", "--wander", 2]
+    take, other = tmp_path / "a.wav", tmp_path / "b.wav"
+    result = run("sample", model, "-d", 1, "-s", 3, "-o", take, *steering)
+    assert result.exit_code == 0, result.output
+    config = json.loads(take.with_suffix(".wav.json").read_text())["config"]
+    assert (config["like"], config["bright"], config["dense"]) == (name, 0.9, [0.2, 1.0])
+    assert run("replay", f"{take}.json", "-o", other).exit_code == 0
+    assert take.read_bytes() == other.read_bytes()
+    result = run("replay", f"{take}.json", "-o", other, "--force", "--bright", 0.1)
+    assert result.exit_code == 0, result.output
+    again = json.loads(other.with_suffix(".wav.json").read_text())["config"]
+    assert again == config | {"bright": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--bright", 1.5], "1.5 is not in the range 0.0<=x<=1.0"),
+        (["--bright", "0:2"], "2.0 is not in the range"),
+        (["--bright", "0:1:0"], "'0:1:0' is not X or X:Y, such as 0.7 or 0.2:0.9"),
+        (["--bright", "a:b"], "'a' is not a valid float range"),
+    ],
+)
+def test_steering_that_makes_no_sense_is_wrong_usage(model, options, message):
+    result = run("sample", model, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_steering_without_a_timeline_prior_is_one_line(model, tmp_path):
+    result = run("sample", model, "--bright", 0.5, "-o", tmp_path / "a.wav")
+    assert result.exit_code == 1
+    assert re.fullmatch(
+        r"Error: bright needs a timeline prior; .*m.distill has none; train one with "
+        r"'distill-prior train-timeline .*m.distill FOLDER'\n",
+        result.stderr,
+    )
+    assert not list(tmp_path.glob("a.*"))
 
 
 def test_another_prior_keeps_the_timeline(model, folder):
@@ -124,7 +169,7 @@ def test_a_model_with_a_broken_timeline_prior_still_plays(tmp_path, caplog, numb
     assert message in caplog.messages[0]
     assert "\n" not in caplog.messages[0]
     assert generate(model, GenerationConfig(duration=1)).config.sampler == "continue"
-    with pytest.raises(ValueError, match=f"has no timeline prior that can be .*{message}"):
+    with pytest.raises(ValueError, match=f"has none that can be used .*{message}"):
         generate(model, GenerationConfig(duration=1, sampler="timeline"))
     if number < 7:  # without its weights, a file is not known to hold wrong numbers
         assert message in describe_model(path)["timeline_fault"]

@@ -97,6 +97,7 @@ def add_timeline(
         with torch.no_grad():
             network.head.weight.mul_(sharpness / width**0.5)
             network.recording.weight.normal_()
+            network.described.weight.normal_()
             network.distance.normal_()
             network.start.normal_()
     torch.save(checkpoint.contents | timeline_entries(network, {}) | entries, path)

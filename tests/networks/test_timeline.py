@@ -1,13 +1,14 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from distill_prior_gen import load_model
+from distill_prior_gen.networks.cached_timeline import CachedTimeline
 from distill_prior_gen.networks.timeline import Block, TimelineNetwork, count_heads
-from distill_prior_gen.sampling.timeline import ColumnState, TimelineState
 from tests.helpers.models import add_timeline, write_model
 
 
@@ -21,7 +22,7 @@ def test_a_block_is_that_of_pytorch():
     block, layer = (
         Block(64, 0.0),
         nn.TransformerEncoderLayer(
-            64, count_heads(64), 256, 0.0, F.gelu, batch_first=True, norm_first=True
+            64, count_heads(64), 256, 0.0, F.relu, batch_first=True, norm_first=True
         ),
     )
     names = {
@@ -40,32 +41,41 @@ def test_a_block_is_that_of_pytorch():
     }
     layer.load_state_dict(names)
     x, bias = torch.randn(2, 5, 64), torch.full((5, 5), -math.inf).triu(1)
-    torch.testing.assert_close(block(x, bias)[0], layer(x, src_mask=bias), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(block(x, bias), layer(x, src_mask=bias), rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_column_by_column_is_the_same_as_at_once(network):
+def test_token_by_token_is_the_same_as_at_once(network):
+    """Also where the memory has gone round."""
     codes = torch.randint(network.codebook_size, (3, 20, network.tokens))
     changed, recording = torch.randint(2, (3, 20)), torch.randint(5, (3, 20))
-    condition = network.condition(changed, recording)
-    columns = network.embed(codes, condition)
-    memory = network.remember(columns)
-    state = TimelineState(network, 3)
+    condition = network.condition(changed, recording, torch.randint(11, (3, 20, 4)))
+    memory = network.remember(network.embed(codes, condition))
+    change = network.change(memory)[..., 0]
+    cached = CachedTimeline(network, 3)
     for column in range(20):
-        torch.testing.assert_close(state.memory, memory[:, column], rtol=1e-4, atol=1e-5)
-        within = ColumnState(network, state.memory, condition[:, column])
-        expected = network.predict(memory[:, column], condition[:, column], codes[:, column])
+        here = condition[:, column]
+        close(cached.memory, memory[:, column])
+        close(cached.change, change[:, column])
+        cached.begin_column(here.numpy())
+        expected = network.predict(memory[:, column], here, codes[:, column])
         for token in range(network.tokens):
-            logits = within.predict(codes[:, column, max(0, token - 1)])
-            torch.testing.assert_close(logits, expected[:, token], rtol=1e-4, atol=1e-4)
-        state.append(columns[:, column])
+            logits = cached.predict(codes[:, column, max(0, token - 1)].numpy())
+            close(logits, expected[:, token], 1e-4)
+        cached.append(codes[:, column].numpy(), here.numpy())
+
+
+def close(actual, expected, atol=1e-5):
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected.numpy(), rtol=1e-4, atol=atol)
 
 
 @torch.no_grad()
 def test_only_the_columns_of_the_memory_are_known(network):
     """Each of the two blocks looks back at six columns."""
     codes = torch.randint(network.codebook_size, (1, 30, network.tokens))
-    condition = network.condition(torch.zeros(1, 30, dtype=torch.int64), torch.full((1, 30), 4))
+    numbers = torch.zeros(1, 30, dtype=torch.int64), torch.full((1, 30), 4)
+    condition = network.condition(*numbers, torch.full((1, 30, 4), 10))
     memory = network.remember(network.embed(codes, condition))[0]
     other = codes.clone()
     other[0, 10] = (other[0, 10] + 1) % network.codebook_size

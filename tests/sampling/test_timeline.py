@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import math
 from collections import Counter
@@ -15,7 +16,7 @@ from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.sampling.robust_draw import RobustDraw
-from distill_prior_gen.sampling.timeline import sample_timeline
+from distill_prior_gen.sampling.timeline import _Takes, sample_timeline
 from tests.helpers.filters import kept_codes
 from tests.helpers.models import TINY, add_timeline, write_model
 
@@ -53,7 +54,8 @@ def test_codes_and_recordings_have_the_distribution_that_the_network_gives(
     expected = np.zeros((8, 8))
     for recording in range(4):
         with torch.no_grad():
-            condition = network.condition(torch.tensor([1]), torch.tensor([recording]))
+            numbers = torch.tensor([1]), torch.tensor([recording]), torch.full((1, 4), 10)
+            condition = network.condition(*numbers)
             memory = network.remember(torch.zeros(1, 0, condition.shape[1]))[:, 0]
             first = torch.arange(8)[:, None].expand(8, 2)
             logits = network.predict(memory.expand(8, -1), condition.expand(8, -1), first)
@@ -84,6 +86,7 @@ def probabilities(row, temperature, top_k, top_p):
     temperature=st.floats(0.1, 2),
     top_p=st.floats(0, 1),
     wander=st.floats(0, 10),
+    bright=st.none() | st.floats(0, 1),
     loop=st.booleans(),
 )
 def test_a_take_is_the_same_in_every_batch(remembering, seed, takes, **settings):
@@ -105,9 +108,9 @@ def test_draws_from_float64_logits_are_the_same(remembering, monkeypatch):
 
     class Exact(RobustDraw):
         def __call__(self, logits, uniform, temperature, level, exact_logits):
-            rows = [exact_logits(lane).float() for lane in range(len(logits))]
-            torch.testing.assert_close(torch.stack(rows), logits, rtol=0, atol=4e-6)
-            return super().__call__(torch.stack(rows), uniform, temperature, level, exact_logits)
+            rows = np.stack([exact_logits(lane).numpy() for lane in range(len(logits))])
+            np.testing.assert_allclose(rows, logits, rtol=0, atol=4e-6)
+            return super().__call__(rows, uniform, temperature, level, exact_logits)
 
     monkeypatch.setattr("distill_prior_gen.sampling.timeline.RobustDraw", Exact)
     assert generate(remembering, config).codes.equal(expected)
@@ -127,37 +130,83 @@ def test_a_longer_take_begins_like_a_shorter_one(remembering, settings):
 def test_the_network_is_the_default_and_the_sidecar_names_it(remembering, model):
     assert generate(remembering, GenerationConfig(duration=1)).config.sampler == "timeline"
     assert generate(model, GenerationConfig(duration=1)).config.sampler == "continue"
-    with pytest.raises(ValueError, match=r"has no timeline prior; use the sampler 'continue', or"):
+    with pytest.raises(ValueError, match=r"needs a timeline prior; .* has none; train one with"):
         generate(model, GenerationConfig(sampler="timeline"))
 
 
-@pytest.mark.slow
-def test_wander_sets_how_often_the_recording_changes(remembering):
+def choose_recordings(model, columns=60, takes=200, probability=0.5, profile=None, **settings):
+    """Recordings and changes of takes in which each column changes with a given probability."""
+    network = copy.deepcopy(model.timeline)
+    network.change.weight.zero_()
+    network.change.bias.fill_(math.log(probability / (1 - probability)))
+    if profile is not None:
+        network.profile.copy_(profile)
+    unknown = torch.full((model.grid[0] * columns, model.num_quantizers), UNKNOWN)
+    chunks = [
+        Chunk(random_generator(seed, Purpose.CODES, 0), unknown, (1.0, 1.0))
+        for seed in range(takes)
+    ]
+    drawn = _Takes(model, network, GenerationConfig(**settings), chunks)
+    for column in range(columns):
+        drawn.choose_recordings(column)
+    return drawn
+
+
+def is_share(outcomes, expected):
+    """Whether outcomes are True as often as expected, within five standard deviations."""
+    deviation = math.sqrt(expected * (1 - expected) / outcomes.size)
+    return abs(outcomes.mean() - expected) <= 5 * deviation + 1e-9
+
+
+@pytest.mark.parametrize(("wander", "expected"), [(0.0, 0.0), (0.25, 0.2), (1.0, 0.5), (4.0, 0.8)])
+def test_wander_sets_how_often_the_recording_changes(remembering, wander, expected):
     """With odds of 1 to 1 that a column begins a recording, wander sets the odds themselves."""
-    network = remembering.timeline
-    saved = network.change.weight.clone(), network.change.bias.clone()
-    recordings = []
-    embed = network.condition
+    takes = choose_recordings(remembering, wander=wander)
+    assert takes.changed[:, 0].all()
+    assert is_share(takes.changed[:, 1:], expected)
+    for recording in range(4):
+        assert is_share(takes.recording[:, 0] == recording, 0.25)
 
-    def condition(changed, recording):
-        recordings.append(changed)
-        return embed(changed, recording)
 
-    try:
-        network.change.weight.zero_()
-        network.change.bias.zero_()
-        network.condition = condition
-        for wander, expected in ((0.0, 0.0), (0.25, 0.2), (1.0, 0.5), (4.0, 0.8)):
-            recordings.clear()
-            config = GenerationConfig(seed=0, duration=4, wander=wander, quality="fast")
-            list(generate_takes(remembering, config, 20))
-            changed = torch.stack(recordings)[1:].double()  # the first column always begins one
-            deviation = math.sqrt(expected * (1 - expected) / changed.numel())
-            assert float(changed.mean()) == pytest.approx(expected, abs=5 * deviation + 1e-9)
-    finally:
-        del network.condition
-        network.change.weight.copy_(saved[0])
-        network.change.bias.copy_(saved[1])
+def test_recordings_with_what_was_asked_for_are_chosen_by_the_rule_of_bayes(remembering):
+    profile = torch.full((4, 4, 10), 0.1)
+    bright = torch.tensor([0.02, 0.08, 0.2, 0.5]).half().float()
+    profile[:, 1, 9] = bright
+    takes = choose_recordings(remembering, probability=0.1, profile=profile, bright=0.97)
+    likelihood = bright.double().numpy()
+    for recording in range(4):
+        expected = likelihood[recording] / likelihood.sum()
+        assert is_share(takes.recording[:, 0] == recording, expected)
+        before = takes.recording[:, :-1] == recording
+        change, stay = 0.1 * likelihood.mean(), 0.9 * likelihood[recording]
+        assert is_share(takes.changed[:, 1:][before], change / (change + stay))
+
+
+def test_a_course_asks_for_one_bin_after_the_other(remembering):
+    takes = choose_recordings(remembering, columns=40, takes=1, dense=(0.0, 1.0), loud=0.5)
+    assert (takes.bins[:, :3] == [5, 10, 10]).all()  # loud in the middle, the next two open
+    assert takes.bins[:, 3].tolist() == sorted(takes.bins[:, 3].tolist())
+    assert Counter(takes.bins[:, 3].tolist()) == dict.fromkeys(range(10), 4)
+
+
+def test_a_take_begins_like_the_recording_that_was_named(tmp_path):
+    names = ["a/Bell.wav", "Rain.flac", "drum.wav", "bell.ogg"]
+    path = write_model(tmp_path / "small.distill")
+    model = load_model(add_timeline(path, timeline_metadata={"recordings": names}), "cpu")
+    assert model.recordings == tuple(names)
+    for name, number in {"rain": 1, "bell": 0, "Bell.ogg": 3, "A/BELL.WAV": 0}.items():
+        assert choose_recordings(model, takes=3, like=name).recording[:, 0].tolist() == [number] * 3
+    with pytest.raises(ValueError, match=r"knows no recording 'snow'; .* are a/Bell.wav, Rain"):
+        generate(model, GenerationConfig(like="snow", duration=1))
+
+
+@pytest.mark.parametrize("field", [{"like": "x"}, {"loud": 0.5}, {"dense": (0, 1)}])
+def test_what_only_the_timeline_can_do_is_refused_without_it(model, remembering, field):
+    name = next(iter(field))
+    with pytest.raises(ValueError, match=rf"{name} needs a timeline prior; .* train-timeline"):
+        generate(model, GenerationConfig(**field))
+    with pytest.raises(ValueError, match=rf"{name} needs the sampler 'timeline', not 'continue'"):
+        generate(remembering, GenerationConfig(sampler="continue", **field))
 
 
 @pytest.fixture

@@ -3,12 +3,22 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.checkpoint.timeline import timeline_entries
+from distill_prior_gen.networks.timeline import NUM_BINS
 from distill_prior_gen.training.data import Dataset
-from distill_prior_gen.training.medley import encode_recordings, encode_whole, join_recordings
+from distill_prior_gen.training.medley import (
+    Encoding,
+    bin_edges,
+    encode_recordings,
+    encode_whole,
+    join_recordings,
+    to_bins,
+)
 from distill_prior_gen.training.recording import Recording
 from distill_prior_gen.training.settings import TimelineSettings, VQVAESettings
 from distill_prior_gen.training.timeline import MAX_FILE_BYTES, train_timeline
@@ -49,7 +59,7 @@ def trained(checkpoint, dataset):
 
 def test_a_recording_is_encoded_as_a_whole(checkpoint):
     vqvae, samples = checkpoint.build_vqvae(), tone(300, 2.0, decay=2)
-    codes = encode_whole(vqvae, SMALL, samples)
+    codes, descriptors = encode_whole(vqvae, SMALL, samples)
     mel = SMALL.log_mel(samples / samples.abs().max())
     expected = vqvae.encode(mel[None])[0]  # row by row
     rows, columns = checkpoint.grid[0], math.ceil(mel.shape[1] / 16)
@@ -57,30 +67,51 @@ def test_a_recording_is_encoded_as_a_whole(checkpoint):
         for column in range(len(codes)):
             token = codes[column].unflatten(0, (rows, -1))[row]
             assert token.equal(expected[row * columns + column])
-    assert len(codes) == mel.shape[1] // 16
+    assert len(codes) == len(descriptors) == mel.shape[1] // 16
 
 
 def test_encodings_differ_but_for_the_first(checkpoint, dataset):
     vqvae = checkpoint.build_vqvae()
     encodings = encode_recordings(vqvae, dataset, torch.Generator().manual_seed(0))
     assert len(encodings) == 8
-    for codes, recording in zip(encodings[0], dataset.training, strict=True):
-        assert codes.equal(encode_whole(vqvae, SMALL, recording.samples))
-    assert not all(a.equal(b) for a, b in zip(encodings[1], encodings[2], strict=True))
+    for encoding, recording in zip(encodings[0], dataset.training, strict=True):
+        assert encoding.codes.equal(encode_whole(vqvae, SMALL, recording.samples).codes)
+    pairs = zip(encodings[1], encodings[2], strict=True)
+    assert not all(one.codes.equal(other.codes) for one, other in pairs)
 
 
 def test_a_medley_marks_where_recordings_begin():
-    codes = [torch.full((length, 3), length) for length in (2, 4, 1)]
-    medley = join_recordings(codes, torch.tensor([7, 5, 6]))
+    encodings = [
+        Encoding(torch.full((length, 3), length), torch.full((length, 4), float(length)))
+        for length in (2, 4, 1)
+    ]
+    edges = torch.arange(9.0).add(0.5).repeat(4, 1)
+    medley = join_recordings(encodings, torch.tensor([7, 5, 6]), edges)
     assert medley.changed.tolist() == [1, 0, 1, 0, 0, 0, 1]
     assert medley.recording.tolist() == [7, 7, 5, 5, 5, 5, 6]
-    assert medley.codes[:, 0].tolist() == [2, 2, 4, 4, 4, 4, 1]
+    assert medley.codes[:, 0].tolist() == medley.bins[:, 3].tolist() == [2, 2, 4, 4, 4, 4, 1]
+
+
+@given(st.lists(st.floats(-100, 100), min_size=10, max_size=200, unique=True))
+def test_each_bin_holds_a_tenth_of_the_columns(values):
+    descriptors = torch.tensor(values)[:, None].repeat(1, 4)
+    descriptors = torch.cat([descriptors, torch.full((7, 4), math.nan)])
+    encoding = Encoding(torch.zeros(len(descriptors), 1), descriptors)
+    bins = to_bins(descriptors, bin_edges([encoding]))
+    assert (bins[-7:] == NUM_BINS).all()
+    counts = torch.bincount(bins[:-7, 0], minlength=NUM_BINS)
+    distinct = len(set(torch.tensor(values).tolist()))
+    if distinct == len(values):
+        assert len(counts) == NUM_BINS
+        assert (counts - len(values) / NUM_BINS).abs().max() <= 1
+    order = descriptors[:-7, 0].argsort()
+    assert (bins[:-7, 0][order].diff() >= 0).all()
 
 
 def test_the_network_learns_the_recordings(trained, checkpoint, dataset):
     """It predicts them far better than the frequency of the codes does."""
     network, vqvae = trained.network, checkpoint.build_vqvae()
-    codes = [encode_whole(vqvae, SMALL, r.samples) for r in dataset.training]
+    codes = [encode_whole(vqvae, SMALL, r.samples).codes for r in dataset.training]
     tokens = torch.cat(codes)
     share = torch.stack([torch.bincount(t, minlength=16) for t in tokens.unbind(1)]) / len(tokens)
     by_frequency = float(-(share * share.clamp(min=1e-9).log()).sum(dim=1).mean())
@@ -89,7 +120,8 @@ def test_the_network_learns_the_recordings(trained, checkpoint, dataset):
         for number, columns in enumerate(codes):
             changed = torch.zeros(1, len(columns), dtype=torch.int64)
             changed[0, 0] = 1
-            condition = network.condition(changed, torch.full_like(changed, number))
+            numbers = changed, torch.full_like(changed, number), torch.full((*changed.shape, 4), 10)
+            condition = network.condition(*numbers)
             memory = network.remember(network.embed(columns[None], condition))
             logits = network.predict(memory[0, :-1], condition[0], columns)
             losses.append(float(F.cross_entropy(logits.flatten(0, 1), columns.flatten())))

@@ -15,7 +15,7 @@ import soundfile
 from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.helpers.core_app import APP, STATE
-from tests.helpers.models import write_model
+from tests.helpers.models import add_timeline, write_model
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -61,6 +61,9 @@ def folder(tmp_path_factory, model_path):
     os.utime(write_model(folder / "models" / "slow.distill", **slow), (1, 1))
     write_model(folder / "models" / "no_prior.distill", name="mute", with_prior=False)
     (folder / "models" / "broken.distill").write_text("not a model")
+    names = {"recordings": ["bell.wav", "rain.wav", "sea.wav", "wind.wav"]}
+    steered = write_model(folder / "models" / "steered.distill", name="steered")
+    os.utime(add_timeline(steered, timeline_metadata=names), (2, 2))
     shutil.copy(model_path, folder / "models" / "small.distill")
     (folder / "empty").mkdir()
     (folder / "distill" / "ui").mkdir(parents=True)
@@ -357,6 +360,29 @@ def test_a_loop_with_values_by_level_is_made_and_its_settings_come_back(alone, n
     expect(page.get_by_label("Temperature at the end")).to_have_value("0.5")
     expect(page.get_by_label("Loop")).to_be_checked()
     expect(page.get_by_label("number input for Context columns")).to_have_value("1")
+
+
+def test_a_slider_that_is_touched_steers_the_take(alone, new_page):
+    page = new_page(alone)
+    page.get_by_role("button", name="Character").click()
+    expect(page.get_by_text("This model has no timeline prior")).to_be_visible()
+    choose_model(page, "steered")
+    expect(page.get_by_text("This model has no timeline prior")).to_be_hidden()
+    page.get_by_label("Begin like").click()
+    page.get_by_role("option", name="sea.wav").click()
+    set_number(page, "Brightness", 0.8)
+    expect(page.get_by_role("checkbox", name="Brightness")).to_be_checked()
+    expect(page.get_by_role("checkbox", name="Loudness")).not_to_be_checked()
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    expect(page.get_by_text("like sea.wav, bright 0.8,")).to_be_visible()
+    page.get_by_role("checkbox", name="Brightness").uncheck()
+    generate(page)
+    expect(page.get_by_text("like sea.wav, mel-griffin-lim")).to_be_visible()
+    page.get_by_role("radio", name=re.compile("^1: ")).check()
+    page.get_by_role("button", name="Use its settings").click()
+    expect(page.get_by_role("checkbox", name="Brightness")).to_be_checked()
+    expect(page.get_by_label("number input for Brightness")).to_have_value("0.8")
 
 
 def test_a_take_is_exported_and_downloaded(both, new_page, folder):

@@ -31,7 +31,7 @@ from distill_prior_gen.ui.session import MAX_SESSION_TAKES, Session, label_takes
 from distill_prior_gen.ui.settings import SETTINGS, format_value
 from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import page_values, remove_take, undo_remove
-from tests.helpers.models import write_model
+from tests.helpers.models import add_timeline, write_model
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +43,14 @@ VALUES = {
     "duration": 2,
     "loop": False,
     "seed": "7",
+    "like": "",
+    "steer": [],
+    "loud": 0.5,
+    "bright": 0.5,
+    "noisy": 0.5,
+    "dense": 0.5,
+    "wander": 1.0,
+    "courses": "",
     "prompt": None,
     "start": "continue",
     "vary": 0.3,
@@ -52,7 +60,6 @@ VALUES = {
     "top_p_by_level": "",
     "top_k_by_level": "",
     "sampler": "auto",
-    "wander": 1.0,
     "context_columns": 2,
     "overlap": 50,
     "join": "spectral",
@@ -210,6 +217,43 @@ def test_the_controls_mean_the_fields_of_a_configuration(
     assert session.takes[2].result.codes.equal(expected.codes)
 
 
+@pytest.fixture
+def steered(tmp_path):
+    """The models of a folder with a model that can be steered."""
+    names = {"recordings": ["bell.wav", "rain.wav", "sea.wav", "wind.wav"]}
+    add_timeline(write_model(tmp_path / "steered.distill"), timeline_metadata=names)
+    return ModelList(TabContext((tmp_path,), tmp_path / "takes", device="cpu"))
+
+
+def test_a_take_is_steered_and_its_settings_come_back(steered):
+    maker, session = TakeMaker(steered), Session()
+    values = page(
+        steer=["bright", "noisy"], bright=0.9, noisy=0, loud=0.1, courses="dense 0.2:1,",
+        like="rain.wav", wander=0.5, seed="3",
+    )  # fmt: skip
+    maker.make_takes("steered.distill", values, 1, session, None, silently)
+    config = session.takes[1].result.config
+    assert (config.loud, config.bright, config.noisy, config.dense) == (None, 0.9, 0, (0.2, 1))
+    assert (config.like, config.wander) == ("rain.wav", 0.5)
+    command = session.takes[1].command()
+    assert "--wander 0.5 --like rain.wav --bright 0.9 --noisy 0 --dense 0.2:1" in command
+    assert "like `rain.wav`, bright 0.9, noisy 0, dense 0.2:1" in session.takes[1].summary()
+    key, *again = page_values(1, session, steered)
+    maker.make_takes(key, again, 1, session, None, silently)
+    assert session.takes[2].result.config == config
+    assert session.takes[2].result.codes.equal(session.takes[1].result.codes)
+
+
+def test_the_page_says_whether_a_model_can_be_steered(steered, context):
+    like, note = steered.describe_steering("sea.wav", "steered.distill", Session())
+    names = ["", "bell.wav", "rain.wav", "sea.wav", "wind.wav"]
+    assert [value for _, value in like.choices] == names
+    assert (like.value, note.visible) == ("sea.wav", False)
+    like, note = ModelList(context).describe_steering("sea.wav", "small.distill", Session())
+    assert (like.value, note.visible) == ("", True)
+    assert "no timeline prior" in note.value
+
+
 def test_a_varied_take_is_as_long_as_its_prompt(client, model, tmp_path):
     short = tmp_path / "short.wav"
     soundfile.write(short, 0.3 * np.sin(np.arange(2_000)), 8_000)
@@ -353,6 +397,17 @@ def test_an_exported_take_lies_in_the_output_folder_with_its_sidecar(client, fol
         {"top_k_by_level": "1.5, 2"},
         {"top_k_by_level": "-1, 2"},
         {"temperature_end": "-inf"},
+        {"steer": "bright"},
+        {"steer": ["os.system"]},
+        {"steer": [["bright"]]},
+        {"steer": ["loud"], "loud": 1.5},
+        {"steer": ["loud"], "loud": "much"},
+        {"courses": "bright"},
+        {"courses": "bright 0:1:0"},
+        {"courses": "os.system 0:1"},
+        {"courses": 7},
+        {"like": 7},
+        {"like": "no recording"},
         {"count": 9},
         {"count": 0},
         {"model": None},
