@@ -60,7 +60,9 @@ def test_a_model_gets_a_timeline_prior_which_is_used_from_then_on(model, folder)
 
 def test_another_prior_keeps_the_timeline(model, folder):
     state = load_model(add_timeline(model), "cpu").timeline.state_dict()
-    result = run("train-prior", model, folder, *TINY_PRIOR, "--epochs", 1, "--force")
+    result = run(
+        "train-prior", model, folder, *TINY_PRIOR, "--epochs", 1, "--force", "--no-timeline"
+    )
     assert result.exit_code == 0, result.output
     after = load_model(model, "cpu").timeline.state_dict()
     assert all(tensor.equal(after[name]) for name, tensor in state.items())
