@@ -38,7 +38,7 @@ TIMELINE_OPTIONS = {
     "column_layers": "Number of layers within a column.",
     "memory": "Number of earlier columns that a layer looks back at.",
     "dropout": "Fraction of the activations dropped in training.",
-    "epochs": "Number of epochs for the timeline prior, of 25 steps.",
+    "epochs": "Number of epochs of 25 steps for the timeline prior.",
     "batch_size": "Number of windows of a training step.",
     "learning_rate": "Peak of the learning rate.",
     "weight_decay": "Weight decay.",
