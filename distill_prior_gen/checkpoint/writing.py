@@ -60,22 +60,12 @@ def write_checkpoint(
         FileExistsError: if `path` exists and `overwrite` is False.
     """
     path = Path(path)
-    rvq = vqvae.quantizer.rvq
-    vqvae_config = {
-        **(training or {}),
-        "codebook_dim": rvq.codebook_dim,
-        "codebook_size": rvq.codebook_size,
-        "num_quantizers": rvq.num_quantizers,
-        "chunk_duration_s": chunk_duration,
-    }
     contents: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "model_type": "vqvae",
-        "model_state_dict": {name: t.cpu() for name, t in vqvae.state_dict().items()},
-        "vqvae_config": vqvae_config,
+        **_vqvae_entries(vqvae, chunk_duration, training),
         "spectrogram_config": asdict(spectrogram),
-        "training_config": vqvae_config,
         "codebook_health_snapshot": health,
         "loss_curve_history": losses,
         "metadata": {"name": path.stem, **(metadata or {})},
@@ -131,6 +121,24 @@ def write_with(
     """
     with atomic_write(path, overwrite) as partial:
         torch.save(checkpoint.contents | entries, partial)
+
+
+def _vqvae_entries(
+    vqvae: VQVAE, chunk_duration: float, training: dict[str, Any] | None
+) -> dict[str, Any]:
+    rvq = vqvae.quantizer.rvq
+    config = {
+        **(training or {}),
+        "codebook_dim": rvq.codebook_dim,
+        "codebook_size": rvq.codebook_size,
+        "num_quantizers": rvq.num_quantizers,
+        "chunk_duration_s": chunk_duration,
+    }
+    return {
+        "model_state_dict": {name: t.cpu() for name, t in vqvae.state_dict().items()},
+        "vqvae_config": config,
+        "training_config": config,
+    }
 
 
 def prior_entries(prior: Prior, metadata: dict[str, Any] | None) -> dict[str, Any]:

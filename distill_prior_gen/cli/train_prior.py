@@ -53,7 +53,6 @@ def train_prior(
     went. Ctrl-C ends a training early and keeps what it has learned.
     """
     picture = request.model.with_name(f"{request.model.stem}-prior.png")
-
     networks = ["prior"] if no_timeline else ["prior", "timeline"]
 
     def train(model: ExtendedModel, report: Progress) -> Summary:
