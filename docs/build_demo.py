@@ -49,6 +49,7 @@ def build(folder: Path, output: Path) -> None:
     from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.prior import train_prior
     from distill_prior_gen.training.settings import VocoderSettings
+    from distill_prior_gen.training.timeline import train_timeline
     from distill_prior_gen.training.vocoder import train_vocoder
     from distill_prior_gen.training.vqvae import train_vqvae
 
@@ -59,13 +60,15 @@ def build(folder: Path, output: Path) -> None:
         for name in RECORDINGS:
             shutil.copy(folder / f"{name}.flac", chosen)
         dataset = replace(read_dataset(chosen), name="bells, choir, guitar, glass")
-        vqvae = train_vqvae(dataset, progress=partial_progress(report, 0.0, 0.35))
-        prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.35, 0.6))
+        vqvae = train_vqvae(dataset, progress=partial_progress(report, 0.0, 0.2))
+        prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.2, 0.35))
+        stage = partial_progress(report, 0.35, 0.6)
+        timeline = train_timeline(vqvae.vqvae, dataset, progress=stage)
         settings = VocoderSettings(width=256, epochs=40, learning_rate=2e-3, patience=40)
         stage = partial_progress(report, 0.6, 1.0)
         vocoder = train_vocoder(vqvae.vqvae, dataset, settings, progress=stage)
         whole = Path(chosen) / "Demo.distill"
-        save_model(whole, dataset, vqvae, prior, vocoder=vocoder)
+        save_model(whole, dataset, vqvae, prior, timeline=timeline, vocoder=vocoder)
         contents: dict[str, Any] = torch.load(whole, weights_only=True)
     for key in ("model_state_dict", "prior_state_dict"):
         contents[key] = {

@@ -31,7 +31,7 @@ import click
 import torch
 from click.testing import CliRunner
 
-from distill_prior_gen import PriorSettings, VocoderSettings, VQVAESettings
+from distill_prior_gen import PriorSettings, TimelineSettings, VocoderSettings, VQVAESettings
 from distill_prior_gen.cli import cli
 from distill_prior_gen.demo import demo_model
 
@@ -103,12 +103,15 @@ def training_defaults() -> str:
     few = max(files for files in range(1, 501) if VQVAESettings.for_files(files) == first)
     vqvaes = [VQVAESettings.for_files(files) for files in (few, few + 1)]
     priors = [PriorSettings.for_files(files) for files in (few, few + 1)]
+    timelines = [TimelineSettings.for_files(files) for files in (few, few + 1)]
     vocoders = [VocoderSettings.for_files(files) for files in (few, few + 1)]
     rows = [
         ("codes x levels", [f"{vqvae.codebook_size} x {vqvae.levels}" for vqvae in vqvaes]),
         ("VQ-VAE", [f"{vqvae.epochs} epochs" for vqvae in vqvaes]),
         ("prior", [_size(prior) for prior in priors]),
         ("prior, epochs at most", [f"{prior.epochs}" for prior in priors]),
+        ("timeline prior", [f"{t.width} wide x {t.layers} layers" for t in timelines]),
+        ("timeline prior, epochs", [f"{t.epochs}" for t in timelines]),
         ("vocoder", [f"{v.width} wide x {v.blocks} blocks" for v in vocoders]),
         ("vocoder, epochs at most", [f"{v.epochs}" for v in vocoders]),
     ]

@@ -33,6 +33,8 @@ def write_checkpoint(
     prior_metadata: dict[str, Any] | None = None,
     overwrite: bool = False,
     *,
+    timeline: TimelineNetwork | None = None,
+    timeline_metadata: dict[str, Any] | None = None,
     vocoder: VocoderNetwork | None = None,
     vocoder_metadata: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
@@ -46,6 +48,8 @@ def write_checkpoint(
         metadata: ``name``, ``dataset_name`` and so on. The Distill app ignores other keys than its
             own.
         prior_metadata: ``best_perplexity`` and so on.
+        timeline: trained timeline prior.
+        timeline_metadata: ``held_out_perplexity`` and so on.
         vocoder: trained vocoder.
         vocoder_metadata: ``log_spectral_distance`` and so on.
         training: settings that the VQ-VAE was trained with.
@@ -56,28 +60,20 @@ def write_checkpoint(
         FileExistsError: if `path` exists and `overwrite` is False.
     """
     path = Path(path)
-    rvq = vqvae.quantizer.rvq
-    vqvae_config = {
-        **(training or {}),
-        "codebook_dim": rvq.codebook_dim,
-        "codebook_size": rvq.codebook_size,
-        "num_quantizers": rvq.num_quantizers,
-        "chunk_duration_s": chunk_duration,
-    }
     contents: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "model_type": "vqvae",
-        "model_state_dict": {name: t.cpu() for name, t in vqvae.state_dict().items()},
-        "vqvae_config": vqvae_config,
+        **_vqvae_entries(vqvae, chunk_duration, training),
         "spectrogram_config": asdict(spectrogram),
-        "training_config": vqvae_config,
         "codebook_health_snapshot": health,
         "loss_curve_history": losses,
         "metadata": {"name": path.stem, **(metadata or {})},
     }
     if prior is not None:
-        contents |= _prior_entries(prior, prior_metadata)
+        contents |= prior_entries(prior, prior_metadata)
+    if timeline is not None:
+        contents |= timeline_entries(timeline, dict(timeline_metadata or {}))
     if vocoder is not None:
         contents |= vocoder_entries(vocoder, dict(vocoder_metadata or {}))
     with atomic_write(path, overwrite) as partial:
@@ -95,7 +91,8 @@ def replace_prior(
         FileNotFoundError: if there is no such file.
         ModelFileError: if it cannot be used.
     """
-    write_with_prior(Path(path), read_checkpoint(path), prior, prior_metadata, overwrite=True)
+    entries = prior_entries(prior, prior_metadata)
+    write_with(Path(path), read_checkpoint(path), entries, overwrite=True)
 
 
 def unchanged_checkpoint(path: Path, checkpoint: Checkpoint) -> Checkpoint:
@@ -111,59 +108,41 @@ def unchanged_checkpoint(path: Path, checkpoint: Checkpoint) -> Checkpoint:
     return now
 
 
-def write_with_prior(
-    path: Path,
-    checkpoint: Checkpoint,
-    prior: Prior,
-    prior_metadata: dict[str, Any] | None = None,
-    overwrite: bool = False,
+def write_with(
+    path: Path, checkpoint: Checkpoint, entries: dict[str, Any], overwrite: bool = False
 ) -> None:
-    """Write the contents of a model file with another prior, as a whole or not at all.
+    """Write the contents of a model file with other entries, as a whole or not at all.
+
+    Args:
+        entries: those of networks, from `prior_entries`, `timeline_entries` or `vocoder_entries`.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
     """
-    _write_with(path, checkpoint, _prior_entries(prior, prior_metadata), overwrite)
-
-
-def write_with_vocoder(
-    path: Path,
-    checkpoint: Checkpoint,
-    vocoder: VocoderNetwork,
-    vocoder_metadata: dict[str, Any],
-    overwrite: bool = False,
-) -> None:
-    """Write the contents of a model file with another vocoder, as a whole or not at all.
-
-    Raises:
-        FileExistsError: if `path` exists and `overwrite` is False.
-    """
-    _write_with(path, checkpoint, vocoder_entries(vocoder, vocoder_metadata), overwrite)
-
-
-def write_with_timeline(
-    path: Path,
-    checkpoint: Checkpoint,
-    timeline: TimelineNetwork,
-    timeline_metadata: dict[str, Any],
-    overwrite: bool = False,
-) -> None:
-    """Write the contents of a model file with another timeline prior, whole or not at all.
-
-    Raises:
-        FileExistsError: if `path` exists and `overwrite` is False.
-    """
-    _write_with(path, checkpoint, timeline_entries(timeline, timeline_metadata), overwrite)
-
-
-def _write_with(
-    path: Path, checkpoint: Checkpoint, entries: dict[str, Any], overwrite: bool
-) -> None:
     with atomic_write(path, overwrite) as partial:
         torch.save(checkpoint.contents | entries, partial)
 
 
-def _prior_entries(prior: Prior, metadata: dict[str, Any] | None) -> dict[str, Any]:
+def _vqvae_entries(
+    vqvae: VQVAE, chunk_duration: float, training: dict[str, Any] | None
+) -> dict[str, Any]:
+    rvq = vqvae.quantizer.rvq
+    config = {
+        **(training or {}),
+        "codebook_dim": rvq.codebook_dim,
+        "codebook_size": rvq.codebook_size,
+        "num_quantizers": rvq.num_quantizers,
+        "chunk_duration_s": chunk_duration,
+    }
+    return {
+        "model_state_dict": {name: t.cpu() for name, t in vqvae.state_dict().items()},
+        "vqvae_config": config,
+        "training_config": config,
+    }
+
+
+def prior_entries(prior: Prior, metadata: dict[str, Any] | None) -> dict[str, Any]:
+    """The entries of a file with a prior."""
     return {
         "has_prior": True,
         "prior_state_dict": {name: t.cpu() for name, t in prior.state_dict().items()},

@@ -10,20 +10,27 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.progress import progress_bar, shows_progress
-from distill_prior_gen.cli.training_report import (
+from distill_prior_gen.cli.training_options import (
     PRIOR_OPTIONS,
     VOCODER_OPTIONS,
     VQVAE_OPTIONS,
+    seed_option,
+    setting_options,
+    timeline_stage_options,
+)
+from distill_prior_gen.cli.training_report import (
+    NETWORKS,
     exit_without_model,
     fallback_notes,
+    interruption_note,
     plot_or_note,
     print_dataset,
     prior_notes,
     prior_result,
     refuse_existing,
     report_result,
-    seed_option,
-    setting_options,
+    timeline_notes,
+    timeline_result,
     vocoder_notes,
     vocoder_result,
     vqvae_notes,
@@ -38,6 +45,7 @@ from distill_prior_gen.training.saving import (
 )
 from distill_prior_gen.training.settings import (
     PriorSettings,
+    TimelineSettings,
     VocoderSettings,
     VQVAESettings,
 )
@@ -58,6 +66,7 @@ if TYPE_CHECKING:
 )
 @setting_options(VQVAE_OPTIONS, "vqvae_")
 @setting_options(PRIOR_OPTIONS, "prior_", "dropout epochs batch_size learning_rate weight_decay")
+@timeline_stage_options
 @setting_options({"epochs": VOCODER_OPTIONS["epochs"]}, "vocoder_", "epochs")
 @click.option("--no-vocoder", is_flag=True, help="Do not train a vocoder.")
 @seed_option("model")
@@ -72,7 +81,6 @@ def train(
     /,
     folder: Path,
     output: Path,
-    no_vocoder: bool,
     seed: int,
     device: str,
     force: bool,
@@ -83,10 +91,10 @@ def train(
 ) -> None:
     """Train a model on the recordings in FOLDER: 5 to 500 sound files.
 
-    The VQ-VAE is trained first, then the prior on its codes, and then a vocoder, which makes
-    takes sound closer to the recordings. Sizes that are not given depend on the number of
-    recordings. Next to the model, NAME.png shows how the training went. Ctrl-C ends a stage early
-    and keeps its best epoch.
+    The VQ-VAE is trained first, then the prior on its codes, then a timeline prior, which
+    remembers seconds of a take, and then a vocoder, which makes takes sound closer to the
+    recordings. Sizes that are not given depend on the number of recordings. Next to the model,
+    NAME.png shows how the training went. Ctrl-C ends a stage early and keeps what it has learned.
     """
     if output.suffix != ".distill":
         raise click.UsageError(f"--output must end in .distill, not {output.name}")
@@ -100,15 +108,16 @@ def train(
         try:
             with interruption.allowed():
                 dataset, settings = _prepare(folder, output, seed, given, show, quiet)
-            outcome = train_stages(dataset, output, settings, not no_vocoder, device, force, show)
+            outcome = train_stages(dataset, output, settings, device, force, show)
         except KeyboardInterrupt:
             exit_without_model(ctx, output)
         vqvae = outcome.vqvae.vqvae
         picture_notes = plot_or_note(picture, dataset, vqvae, outcome.histories, force)
-        interrupted = outcome.interrupted or interruption.pending
+        interrupted = outcome.ended_early or bool(outcome.missing) or interruption.pending
     notes = [
         *vqvae_notes(outcome.vqvae),
         *(prior_notes(outcome.prior) if outcome.prior else []),
+        *(timeline_notes(outcome.timeline) if outcome.timeline else []),
         *(_vocoder_notes(outcome.vocoder) if outcome.vocoder else []),
         *picture_notes,
         *fallback_notes(output, outcome.path, outcome.failure),
@@ -119,6 +128,7 @@ def train(
         "picture": str(picture),
         "vqvae": vqvae_result(outcome.vqvae),
         "prior": prior_result(outcome.prior) if outcome.prior else None,
+        "timeline": timeline_result(outcome.timeline) if outcome.timeline else None,
         "vocoder": vocoder_result(outcome.vocoder) if outcome.vocoder else None,
     }
     report_result(dataset, result, seed, start, notes, as_json, quiet)
@@ -137,12 +147,14 @@ def _prepare(
         dataset = read_dataset(folder, progress=report)
 
     def chosen(prefix: str) -> dict[str, Any]:
-        return {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+        named = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
+        return {"files": dataset.files, "seed": seed, **named}
 
     settings = Settings(
-        VQVAESettings.for_files(dataset.files, seed=seed, **chosen("vqvae_")),
-        PriorSettings.for_files(dataset.files, seed=seed, **chosen("prior_")),
-        VocoderSettings.for_files(dataset.files, seed=seed, **chosen("vocoder_")),
+        VQVAESettings.for_files(**chosen("vqvae_")),
+        PriorSettings.for_files(**chosen("prior_")),
+        None if given["no_timeline"] else TimelineSettings.for_files(**chosen("timeline_")),
+        None if given["no_vocoder"] else VocoderSettings.for_files(**chosen("vocoder_")),
     )
     # The file without the next network still exists while that with it is written.
     needed = 2 * model_bytes(dataset, settings.vqvae, settings.prior)
@@ -157,20 +169,13 @@ def _vocoder_notes(vocoder: TrainedVocoder) -> list[str]:
 
 
 def _interruption_note(outcome: Outcome, folder: Path) -> str:
-    path = outcome.path
+    missing = outcome.missing
+    kept = "the model is complete"
     if outcome.prior is None:
-        return (
-            f"Interrupted: the VQ-VAE is kept in {path}, without a prior; 'distill-prior "
-            f"train-prior {path} {folder}' trains a prior"
-        )
-    if outcome.prior.history.interrupted:
-        return (
-            f"Interrupted: the best so far is kept; 'distill-prior train-prior {path} {folder}' "
-            "trains a prior"
-        )
-    if outcome.vocoder_skipped:
-        return (
-            f"Interrupted: the model is complete, without a vocoder; 'distill-prior train-vocoder "
-            f"{path} {folder}' trains one"
-        )
-    return "Interrupted: the model is complete"
+        kept = f"the VQ-VAE is kept in {outcome.path}, without a prior"
+        missing = [name for name in missing if name != "timeline"]  # train-prior trains both
+    elif outcome.ended_early:
+        kept = "what was learned so far is kept"
+    elif missing:
+        kept += f", without a {NETWORKS[missing[0]]}"
+    return interruption_note(kept, missing, outcome.path, folder)

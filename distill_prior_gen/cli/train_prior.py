@@ -1,122 +1,116 @@
-"""``distill-prior train-prior``: a prior for a model file that has a VQ-VAE."""
+"""``distill-prior train-prior``: priors for a model file that has a VQ-VAE."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill_prior_gen.cli import options
-from distill_prior_gen.cli.progress import progress_bar, shows_progress
-from distill_prior_gen.cli.training_report import (
+from distill_prior_gen.cli.adding_networks import (
+    ExtendedModel,
+    Request,
+    Summary,
+    add_networks,
+    request_options,
+)
+from distill_prior_gen.cli.training_options import (
     PRIOR_OPTIONS,
-    exit_without_model,
-    fallback_notes,
+    setting_options,
+    timeline_stage_options,
+)
+from distill_prior_gen.cli.training_report import (
+    explain_failure,
     plot_or_note,
-    print_dataset,
     prior_notes,
     prior_result,
-    report_result,
-    seed_option,
-    setting_options,
+    timeline_notes,
+    timeline_result,
 )
-from distill_prior_gen.training.interrupts import defer_signals
-from distill_prior_gen.training.saving import check_space, reserve, save
-from distill_prior_gen.training.settings import PriorSettings
+from distill_prior_gen.config import Progress, partial_progress
+from distill_prior_gen.training.settings import PriorSettings, TimelineSettings
 
 if TYPE_CHECKING:
-    from distill_prior_gen.checkpoint import Checkpoint
-    from distill_prior_gen.training.data import Dataset
+    from distill_prior_gen.networks.vqvae import VQVAE
     from distill_prior_gen.training.prior import TrainedPrior
+    from distill_prior_gen.training.timeline import TrainedTimeline
+
+PRIOR_SHARE = 0.3
+"""Share of the time that the prior of single seconds takes."""
 
 
 @click.command("train-prior")
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @setting_options(PRIOR_OPTIONS)
-@seed_option("prior")
-@options.device
-@click.option("--force", is_flag=True, help="Replace a prior that MODEL has already.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON description of the prior.")
-@options.progress
-@options.quiet
-@click.pass_context
+@timeline_stage_options
+@request_options("prior")
 def train_prior(
-    ctx: click.Context,
-    /,
-    model: Path,
-    folder: Path,
-    seed: int,
-    device: str,
-    force: bool,
-    as_json: bool,
-    progress: bool | None,
-    quiet: bool,
-    **given: Any,
+    request: Request, /, no_timeline: bool, timeline_epochs: int | None, **given: Any
 ) -> None:
-    """Train a prior for MODEL on the recordings in FOLDER, and put it into the file.
+    """Train priors for MODEL on the recordings in FOLDER, and put them into the file.
 
     MODEL is a .distill file with a VQ-VAE, of this package or of the Distill app. Everything
-    else in it stays as it is. Next to it, NAME-prior.png shows how the training went. Ctrl-C
-    ends the training early and keeps its best epoch.
+    else in it stays as it is. A prior of single seconds is trained first, and then a timeline
+    prior, which remembers seconds of a take. Next to MODEL, NAME-prior.png shows how the training
+    went. Ctrl-C ends a training early and keeps what it has learned.
     """
-    show = shows_progress(progress, quiet)
-    start = time.perf_counter()
-    picture = model.with_name(f"{model.stem}-prior.png")
-    with defer_signals() as interruption, reserve(model, picture):
-        try:
-            with interruption.allowed():
-                checkpoint, dataset = _prepare(model, picture, folder, force, show, quiet)
-                settings = PriorSettings.for_files(dataset.files, seed=seed, **given)
-            from distill_prior_gen.training.prior import train_prior
+    picture = request.model.with_name(f"{request.model.stem}-prior.png")
+    networks = ["prior"] if no_timeline else ["prior", "timeline"]
 
-            vqvae = checkpoint.build_vqvae()
-            with progress_bar(show) as report:
-                prior = train_prior(vqvae, dataset, settings, device, report)
-        except KeyboardInterrupt:
-            exit_without_model(ctx, model)
-        path, failure = _save(checkpoint, prior)
+    def train(model: ExtendedModel, report: Progress) -> Summary:
+        files, seed = model.dataset.files, request.seed
+        settings = PriorSettings.for_files(files, seed=seed, **given)
+        timeline_settings = None
+        if not no_timeline:
+            timeline_settings = TimelineSettings.for_files(files, seed=seed, epochs=timeline_epochs)
+        vqvae = model.checkpoint.build_vqvae()
+        prior, timeline = _train(model, vqvae, settings, timeline_settings, request.device, report)
         histories = {"prior, cross-entropy": prior.history}
-        notes = [*prior_notes(prior), *plot_or_note(picture, dataset, vqvae, histories, force)]
-        interrupted = prior.history.interrupted or interruption.pending
-    notes += fallback_notes(model, path, failure)
-    if interrupted:
-        kept = "the best so far is kept" if prior.history.interrupted else "the prior is complete"
-        notes.append(f"Interrupted: {kept}")
-    result = {"path": str(path), "picture": str(picture), "prior": prior_result(prior)}
-    report_result(dataset, result, seed, start, notes, as_json, quiet)
-    ctx.exit(options.INTERRUPTED if interrupted else bool(failure))
+        if timeline:
+            histories["timeline, cross-entropy"] = timeline.history
+        missing = ["timeline"] if timeline_settings and not timeline else []
+        kept = ""
+        if any(history.interrupted for history in histories.values()):
+            kept = "what was learned so far is kept"
+        elif missing:
+            kept = "the prior is complete"
+        notes = [
+            *prior_notes(prior),
+            *(timeline_notes(timeline) if timeline else []),
+            *plot_or_note(picture, model.dataset, vqvae, histories, request.force),
+        ]
+        result = {
+            "picture": str(picture),
+            "prior": prior_result(prior),
+            "timeline": timeline_result(timeline) if timeline else None,
+        }
+        return Summary(notes, result, kept, missing)
+
+    add_networks(request, networks, train, [picture])
 
 
-def _prepare(
-    model: Path, picture: Path, folder: Path, force: bool, show: bool, quiet: bool
-) -> tuple[Checkpoint, Dataset]:
-    """Read the model and the recordings, and check that there is space on the disk."""
-    with progress_bar(show) as report:
-        report(0.0, "Loading...")
-        from distill_prior_gen.checkpoint import read_checkpoint
-        from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.output import MAX_PICTURE_BYTES
+def _train(
+    model: ExtendedModel,
+    vqvae: VQVAE,
+    settings: PriorSettings,
+    timeline_settings: TimelineSettings | None,
+    device: str,
+    report: Progress,
+) -> tuple[TrainedPrior, TrainedTimeline | None]:
+    """Train the priors, and add each to the model; without the second if Ctrl-C comes first."""
+    from distill_prior_gen.checkpoint.timeline import timeline_entries
+    from distill_prior_gen.checkpoint.writing import prior_entries
+    from distill_prior_gen.training.prior import train_prior
+    from distill_prior_gen.training.timeline import train_timeline
 
-        checkpoint = read_checkpoint(model)
-        if checkpoint.prior_state is not None and not force:
-            raise FileExistsError(f"{model} has a prior; add --force to replace it")
-        if picture.exists() and not force:
-            raise FileExistsError(f"{picture} exists; move it or add --force")
-        dataset = read_dataset(folder, checkpoint.spectrogram, checkpoint.chunk_duration, report)
-    check_space(model, 2 * model.stat().st_size + MAX_PICTURE_BYTES)
-    print_dataset(dataset, quiet)
-    return checkpoint, dataset
-
-
-def _save(checkpoint: Checkpoint, prior: TrainedPrior) -> tuple[Path, str]:
-    """Put the prior into the model file; if that fails, into a copy in another folder."""
-    from distill_prior_gen.checkpoint.writing import unchanged_checkpoint, write_with_prior
-
-    def write(path: Path, overwrite: bool) -> None:
-        source = unchanged_checkpoint(path, checkpoint) if overwrite else checkpoint
-        write_with_prior(path, source, prior.prior, prior.metadata, overwrite)
-
-    return save(checkpoint.path, write, overwrite=True)
+    first = partial_progress(report, 0.0, PRIOR_SHARE if timeline_settings else 1.0)
+    prior = train_prior(vqvae, model.dataset, settings, device, first)
+    model.add(prior_entries(prior.prior, prior.metadata))
+    if timeline_settings is None or prior.history.interrupted:
+        return prior, None
+    second = partial_progress(report, PRIOR_SHARE, 1.0)
+    try:
+        with explain_failure(f"{model.path} has the prior, without another timeline prior"):
+            timeline = train_timeline(vqvae, model.dataset, timeline_settings, device, second)
+    except KeyboardInterrupt:
+        return prior, None
+    model.add(timeline_entries(timeline.network, timeline.metadata))
+    return prior, timeline

@@ -1,10 +1,11 @@
-"""Parts shared by the commands that train: options, notes and results."""
+"""Notes and results of the commands that train."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -12,87 +13,18 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.messages import in_words
-from distill_prior_gen.training.settings import TRAINING_LIMITS
 
 if TYPE_CHECKING:
     from distill_prior_gen.networks.vqvae import VQVAE
     from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.loop import TrainingHistory
     from distill_prior_gen.training.prior import TrainedPrior
+    from distill_prior_gen.training.timeline import TrainedTimeline
     from distill_prior_gen.training.vocoder import TrainedVocoder
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
-VQVAE_OPTIONS = {
-    "codebook_size": "Number of codes of each level.",
-    "levels": "Number of levels of the residual quantizer.",
-    "codebook_dim": "Length of a code's vector.",
-    "dropout": "Fraction of the channels dropped in training.",
-    "decay": "Decay of the moving averages that the codes follow.",
-    "epochs": "Number of passes over the recordings.",
-    "batch_size": "Number of chunks of a training step.",
-    "learning_rate": "Peak of the learning rate.",
-    "weight_decay": "Weight decay.",
-}
-
-PRIOR_OPTIONS = {
-    "hidden_size": "Width of the prior.",
-    "layers": "Number of layers of the prior.",
-    "heads": "Number of attention heads of the prior.",
-    "dropout": "Fraction of the prior's activations dropped in training.",
-    "epochs": "Largest number of passes over the recordings for the prior.",
-    "batch_size": "Number of chunks of a training step for the prior.",
-    "learning_rate": "Peak of the learning rate of the prior.",
-    "weight_decay": "Weight decay of the prior.",
-    "patience": "Epochs without a better prior before training stops.",
-}
-
-VOCODER_OPTIONS = {
-    "width": "Width of the vocoder, at most.",
-    "blocks": "Number of blocks of the vocoder.",
-    "epochs": "Largest number of epochs for the vocoder.",
-    "batch_size": "Number of segments of a training step for the vocoder.",
-    "learning_rate": "Peak of the learning rate of the vocoder.",
-    "weight_decay": "Weight decay of the vocoder.",
-    "patience": "Epochs in which the vocoder may get worse on held-out recordings.",
-}
-
-Decorator = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def setting_options(helps: dict[str, str], prefix: str = "", prefixed: str = "") -> Decorator:
-    """Decorator that adds an option for each setting to a command.
-
-    The command gets each value as the parameter ``prefix + name``, or None if it is not given.
-
-    Args:
-        helps: help text of each setting.
-        prefix: prefix of the parameter names, which tells the settings of two networks apart.
-        prefixed: names of the settings whose flags get the prefix as well, separated by spaces.
-    """
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for name, text in reversed(helps.items()):
-            low, high = TRAINING_LIMITS[name]
-            kind = click.FloatRange if isinstance(low, float) else click.IntRange
-            flag = (prefix + name if name in prefixed.split() else name).replace("_", "-")
-            command = click.option(f"--{flag}", prefix + name, type=kind(low, high), help=text)(
-                command
-            )
-        return command
-
-    return decorate
-
-
-def seed_option(trained: str) -> Decorator:
-    """The option ``--seed`` of a command that trains, for example, a "model"."""
-    return click.option(
-        "-s",
-        "--seed",
-        type=click.IntRange(*TRAINING_LIMITS["seed"]),
-        default=0,
-        show_default=True,
-        help=f"The same seed gives the same {trained} on the same machine.",
-    )
+NETWORKS = {"prior": "prior", "timeline": "timeline prior", "vocoder": "vocoder"}
+"""Networks that a command adds to a model file, and what messages call them."""
 
 
 def print_note(text: str, quiet: bool) -> None:
@@ -141,6 +73,24 @@ def exit_without_model(ctx: click.Context, path: Path) -> NoReturn:
     """End a command that was interrupted before there was anything to keep."""
     click.echo(f"Interrupted before there was anything to keep; {path} was not written.", err=True)
     ctx.exit(options.INTERRUPTED)
+
+
+@contextmanager
+def explain_failure(kept: str) -> Iterator[None]:
+    """Add to the message of a training that fails what is kept of the model."""
+    try:
+        yield
+    except (ArithmeticError, MemoryError, ValueError) as error:
+        raise type(error)(f"{error}; {kept}") from error
+
+
+def interruption_note(kept: str, missing: Sequence[str], model: Path, folder: Path) -> str:
+    """A line about what Ctrl-C left, and the commands that train those `NETWORKS` it left out."""
+    commands = [
+        f"'distill-prior train-{network} {model} {folder}' trains a {NETWORKS[network]}"
+        for network in missing
+    ]
+    return "; ".join([f"Interrupted: {kept}", *commands])
 
 
 def fallback_notes(wanted: Path, path: Path, failure: str) -> list[str]:
@@ -253,6 +203,21 @@ def prior_result(trained: TrainedPrior) -> dict[str, Any]:
         "interrupted": trained.history.interrupted,
         "warnings": trained.warnings,
     }
+
+
+def timeline_notes(trained: TrainedTimeline) -> list[str]:
+    """A line about a trained timeline prior."""
+    description = trained.metadata
+    return [
+        f"timeline: {description['epochs_trained']} epochs, perplexity "
+        f"{description['training_perplexity']:.2f} in training, "
+        f"{description['held_out_perplexity']:.2f} for recordings that it has not heard"
+    ]
+
+
+def timeline_result(trained: TrainedTimeline) -> dict[str, Any]:
+    """Description of a trained timeline prior for ``--json``."""
+    return trained.metadata | {"interrupted": trained.history.interrupted}
 
 
 def vocoder_notes(trained: TrainedVocoder, stored: bool) -> list[str]:

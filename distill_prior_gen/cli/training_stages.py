@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.training_report import NETWORKS, explain_failure
 from distill_prior_gen.config import Progress, partial_progress
 from distill_prior_gen.training.saving import save, unused_path
-from distill_prior_gen.training.settings import PriorSettings, VocoderSettings, VQVAESettings
+from distill_prior_gen.training.settings import (
+    PriorSettings,
+    TimelineSettings,
+    VocoderSettings,
+    VQVAESettings,
+)
 
 if TYPE_CHECKING:
     from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.loop import TrainingHistory
     from distill_prior_gen.training.prior import TrainedPrior
+    from distill_prior_gen.training.timeline import TrainedTimeline
     from distill_prior_gen.training.vocoder import TrainedVocoder
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
 
+STAGE_SHARES = (0.18, 0.12, 0.25, 0.45)
+"""Share of the time that each stage takes."""
+
+
 class Settings(NamedTuple):
-    """Settings of the three stages of a training."""
+    """Settings of the stages of a training; stages without settings are left out."""
 
     vqvae: VQVAESettings
     prior: PriorSettings
-    vocoder: VocoderSettings
+    timeline: TimelineSettings | None
+    vocoder: VocoderSettings | None
 
 
 @dataclass
@@ -32,38 +46,39 @@ class Outcome:
     """Result of the stages of a training.
 
     Attributes:
+        settings: settings of the stages.
         path: the model file.
         vqvae: the trained VQ-VAE.
-        prior: the trained prior, or None if Ctrl-C came before there was one to keep.
-        vocoder: the trained vocoder, or None if there is none.
-        vocoder_skipped: whether Ctrl-C came before there was a vocoder to keep.
+        prior, timeline, vocoder: the other networks, or None if Ctrl-C came before there was
+            anything of them to keep, or if they were not wanted.
         histories: losses of each stage by the name of the loss.
         failure: why the model could not be saved where it should be; empty if it could.
     """
 
+    settings: Settings
     path: Path
     vqvae: TrainedVQVAE
     prior: TrainedPrior | None = None
+    timeline: TrainedTimeline | None = None
     vocoder: TrainedVocoder | None = None
-    vocoder_skipped: bool = False
     histories: dict[str, TrainingHistory] = field(default_factory=dict)
     failure: str = ""
 
     @property
-    def interrupted(self) -> bool:
-        if self.vocoder and self.vocoder.history.interrupted:
-            return True
-        return self.vocoder_skipped or self.prior is None or self.prior.history.interrupted
+    def ended_early(self) -> bool:
+        """Whether Ctrl-C ended a stage of which something was kept."""
+        return any(history.interrupted for history in self.histories.values())
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the networks that Ctrl-C left out."""
+        return [
+            name for name in NETWORKS if getattr(self.settings, name) and not getattr(self, name)
+        ]
 
 
 def train_stages(
-    dataset: Dataset,
-    output: Path,
-    settings: Settings,
-    with_vocoder: bool,
-    device: str,
-    force: bool,
-    show: bool,
+    dataset: Dataset, output: Path, settings: Settings, device: str, force: bool, show: bool
 ) -> Outcome:
     """Train the networks, and save the model after each.
 
@@ -79,41 +94,38 @@ def train_stages(
     if output.exists():
         vqvae_output = unused_path(output.with_name(f"{output.stem}-vqvae.distill"))
     with progress_bar(show) as report:
-        stage = partial_progress(report, 0.0, 0.3)
-        vqvae = train_vqvae(dataset, settings.vqvae, device, stage)
+        stages = _parts(report, settings)
+        vqvae = train_vqvae(dataset, settings.vqvae, device, stages[0])
         path, failure = save(vqvae_output, lambda p, o: save_model(p, dataset, vqvae, overwrite=o))
-        outcome = Outcome(path, vqvae, failure=failure)
+        outcome = Outcome(settings, path, vqvae, failure=failure)
         outcome.histories["VQ-VAE, mel error"] = vqvae.history
-        if vqvae.history.interrupted:
-            return outcome
-        stage = partial_progress(report, 0.3, 0.7 if with_vocoder else 1.0)
-        _add_prior(outcome, dataset, output, settings.prior, device, force, stage)
-        if with_vocoder and outcome.prior and not outcome.prior.history.interrupted:
-            stage = partial_progress(report, 0.7, 1.0)
-            _add_vocoder(outcome, dataset, settings.vocoder, device, stage)
+        with suppress(KeyboardInterrupt):  # before there was anything of a stage to keep
+            if not outcome.ended_early:
+                _add_prior(outcome, dataset, output, device, force, stages[1])
+            if settings.timeline and not outcome.ended_early:
+                _add_timeline(outcome, dataset, settings.timeline, device, stages[2])
+            if settings.vocoder and not outcome.ended_early:
+                _add_vocoder(outcome, dataset, settings.vocoder, device, stages[3])
     return outcome
 
 
+def _parts(report: Progress, settings: Settings) -> list[Progress]:
+    """The progress of each stage."""
+    shares = [share if s else 0.0 for share, s in zip(STAGE_SHARES, settings, strict=True)]
+    borders = [sum(shares[:number]) / sum(shares) for number in range(len(shares) + 1)]
+    return [partial_progress(report, start, end) for start, end in pairwise(borders)]
+
+
 def _add_prior(
-    outcome: Outcome,
-    dataset: Dataset,
-    output: Path,
-    settings: PriorSettings,
-    device: str,
-    force: bool,
-    report: Progress,
+    outcome: Outcome, dataset: Dataset, output: Path, device: str, force: bool, report: Progress
 ) -> None:
-    """Train the prior and save the model with it, unless Ctrl-C comes too early."""
+    """Train the prior and save the model with it."""
     from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.prior import train_prior
 
     path, vqvae = outcome.path, outcome.vqvae
-    try:
-        prior = train_prior(vqvae.vqvae, dataset, settings, device, report)
-    except KeyboardInterrupt:
-        return
-    except (ArithmeticError, MemoryError) as error:
-        raise type(error)(f"{error}; {path} holds the VQ-VAE, without a prior") from error
+    with explain_failure(f"{path} holds the VQ-VAE, without a prior"):
+        prior = train_prior(vqvae.vqvae, dataset, outcome.settings.prior, device, report)
     outcome.prior = prior
     outcome.histories["prior, cross-entropy"] = prior.history
     outcome.path, outcome.failure = save(
@@ -123,30 +135,47 @@ def _add_prior(
         path.unlink(missing_ok=True)
 
 
+def _add_timeline(
+    outcome: Outcome, dataset: Dataset, settings: TimelineSettings, device: str, report: Progress
+) -> None:
+    """Train the timeline prior and save the model with it."""
+    from distill_prior_gen.training.timeline import train_timeline
+
+    with explain_failure(f"{outcome.path} is complete, without a timeline prior"):
+        timeline = train_timeline(outcome.vqvae.vqvae, dataset, settings, device, report)
+    outcome.timeline = timeline
+    outcome.histories["timeline, cross-entropy"] = timeline.history
+    _save_again(outcome, dataset)
+
+
 def _add_vocoder(
-    outcome: Outcome,
-    dataset: Dataset,
-    settings: VocoderSettings,
-    device: str,
-    report: Progress,
+    outcome: Outcome, dataset: Dataset, settings: VocoderSettings, device: str, report: Progress
 ) -> None:
     """Train the vocoder, and save the model with it if it is better than mel-griffin-lim."""
-    from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.vocoder import train_vocoder
 
-    vqvae, prior = outcome.vqvae, outcome.prior
-    try:
-        vocoder = train_vocoder(vqvae.vqvae, dataset, settings, device, report)
-    except KeyboardInterrupt:
-        outcome.vocoder_skipped = True
-        return
-    except (ArithmeticError, MemoryError, ValueError) as error:
-        raise type(error)(f"{error}; {outcome.path} is complete, without a vocoder") from error
+    with explain_failure(f"{outcome.path} is complete, without a vocoder"):
+        vocoder = train_vocoder(outcome.vqvae.vqvae, dataset, settings, device, report)
     outcome.vocoder = vocoder
     outcome.histories["vocoder, log magnitudes"] = vocoder.history
     if vocoder.better:
-        saved = outcome.path
-        outcome.path, failure = save(
-            saved, lambda p, o: save_model(p, dataset, vqvae, prior, o, vocoder=vocoder), True
+        _save_again(outcome, dataset)
+
+
+def _save_again(outcome: Outcome, dataset: Dataset) -> None:
+    """Save the model with the networks that there are by now."""
+    from distill_prior_gen.training.output import save_model
+
+    def write(path: Path, overwrite: bool) -> None:
+        save_model(
+            path,
+            dataset,
+            outcome.vqvae,
+            outcome.prior,
+            overwrite,
+            timeline=outcome.timeline,
+            vocoder=outcome.vocoder,
         )
-        outcome.failure = outcome.failure or failure
+
+    outcome.path, failure = save(outcome.path, write, overwrite=True)
+    outcome.failure = outcome.failure or failure

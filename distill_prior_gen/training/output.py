@@ -23,11 +23,17 @@ from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import TrainingHistory
 from distill_prior_gen.training.prior import TrainedPrior
 from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
-from distill_prior_gen.training.vocoder import MAX_FILE_BYTES, TrainedVocoder
+from distill_prior_gen.training.timeline import MAX_FILE_BYTES as MAX_TIMELINE_BYTES
+from distill_prior_gen.training.timeline import TrainedTimeline
+from distill_prior_gen.training.vocoder import MAX_FILE_BYTES as MAX_VOCODER_BYTES
+from distill_prior_gen.training.vocoder import TrainedVocoder
 from distill_prior_gen.training.vqvae import TrainedVQVAE, reconstruct
 
 MAX_PICTURE_BYTES = 2_000_000
 """More than the picture needs on disk."""
+
+MAX_ADDED_BYTES = MAX_TIMELINE_BYTES + MAX_VOCODER_BYTES
+"""Largest size of a timeline prior and a vocoder in a file."""
 
 NUM_EXAMPLES = 4
 """Number of chunks that are plotted with their reconstructions."""
@@ -40,17 +46,19 @@ def save_model(
     prior: TrainedPrior | None = None,
     overwrite: bool = False,
     *,
+    timeline: TrainedTimeline | None = None,
     vocoder: TrainedVocoder | None = None,
 ) -> None:
     """Write a trained model to a ``.distill`` file, whole or not at all.
 
     Args:
         path: the model file.
-        dataset: dataset that both networks were trained on.
+        dataset: dataset that the networks were trained on.
         vqvae: result of `train_vqvae`.
         prior: result of `train_prior`. Without it, `load_model` refuses the file until
             ``distill-prior train-prior`` has added a prior.
         overwrite: whether to replace an existing file.
+        timeline: result of `train_timeline`. Without it, takes are drawn with ``continue``.
         vocoder: result of `train_vocoder`. Without it, takes are played by ``mel-griffin-lim``.
 
     Raises:
@@ -77,6 +85,8 @@ def save_model(
         },
         prior_metadata=prior.metadata if prior else None,
         overwrite=overwrite,
+        timeline=timeline.network if timeline else None,
+        timeline_metadata=timeline.metadata if timeline else None,
         vocoder=vocoder.network if vocoder else None,
         vocoder_metadata=vocoder.metadata if vocoder else None,
         training=asdict(vqvae.settings),
@@ -86,7 +96,7 @@ def save_model(
 
 
 def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) -> int:
-    """Largest size in bytes of the weights of a model with these settings."""
+    """Largest size in bytes of a model with these settings, a timeline prior and a vocoder."""
     grid = grid_shape(dataset.spectrogram.n_mels, dataset.spectrogram.frames(dataset.chunk_samples))
     with torch.device("meta"):
         networks = (
@@ -101,7 +111,7 @@ def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) ->
             ),
         )
     weights = sum(t.nbytes for network in networks for t in network.state_dict().values())
-    return weights + MAX_FILE_BYTES
+    return weights + MAX_ADDED_BYTES
 
 
 def plot_training(

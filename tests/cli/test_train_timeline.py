@@ -105,7 +105,9 @@ def test_steering_without_a_timeline_prior_is_one_line(model, tmp_path):
 
 def test_another_prior_keeps_the_timeline(model, folder):
     state = load_model(add_timeline(model), "cpu").timeline.state_dict()
-    result = run("train-prior", model, folder, *TINY_PRIOR, "--epochs", 1, "--force")
+    result = run(
+        "train-prior", model, folder, *TINY_PRIOR, "--epochs", 1, "--force", "--no-timeline"
+    )
     assert result.exit_code == 0, result.output
     after = load_model(model, "cpu").timeline.state_dict()
     assert all(tensor.equal(after[name]) for name, tensor in state.items())

@@ -9,26 +9,30 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 from click.testing import CliRunner
 
+from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.cli import cli
-from distill_prior_gen.training import data, interrupts, saving
+from distill_prior_gen.training import data, interrupts, output, saving, timeline
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import check_space, reserve, save
-from tests.helpers.models import write_model
+from tests.helpers.models import add_timeline, write_model
 from tests.training.test_training import TINY_PRIOR, sound
 
 SMALL_RUN = (
-    *("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", "--no-vocoder"),
+    *("--codebook-size", 8, "--levels", 1, "--epochs", 2, "--device", "cpu", "--prior-epochs", 1),
     *TINY_PRIOR,
 )
+PRIOR_RUN = (*TINY_PRIOR, "--epochs", 1, "--device", "cpu")
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
+    monkeypatch.setattr(timeline, "EPOCH_STEPS", 2)
     (tmp_path / "sounds" / "within").mkdir(parents=True)
     for index in range(6):
         name = f"within/{index}.wav" if index == 5 else f"{index}.wav"
@@ -42,7 +46,8 @@ def run(tmp_path, monkeypatch):
 
 
 def train(run, *more, output="m.distill"):
-    return run("train", "sounds", "-o", output, *SMALL_RUN, "--prior-epochs", 1, *more)
+    without = ("--no-timeline", "--no-vocoder")
+    return run("train", "sounds", "-o", output, *SMALL_RUN, *without, *more)
 
 
 @pytest.mark.slow
@@ -55,6 +60,8 @@ def test_one_line_says_what_is_used_before_the_training(run):
     assert f"training on 2.5 s of 5 files; held out 0.5 s: {held_out['name']} (0.5 s)" in first
     assert "left out 1: broken.wav cannot be read" in first
     assert described["validation"] == [held_out["name"]]
+    assert described["timeline"] is None
+    assert read_checkpoint("m.distill").timeline_state is None
     assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
 
 
@@ -104,6 +111,138 @@ def test_places_that_cannot_be_written_to_are_refused_before_reading(run, output
     assert result.exit_code == 1
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def plotted(monkeypatch):
+    """Names of the losses in the pictures that are drawn."""
+    names, plot = [], output._plot_losses
+
+    def record(figure, histories):
+        names.extend(histories)
+        plot(figure, histories)
+
+    monkeypatch.setattr(output, "_plot_losses", record)
+    return names
+
+
+def sampler_of(path):
+    """The sampler that a short take of a model is drawn with."""
+    return generate(load_model(path, "cpu"), GenerationConfig(duration=1)).config.sampler
+
+
+@pytest.mark.slow
+def test_train_has_the_timeline_prior_as_third_stage(run, plotted):
+    command = ("train", "sounds", "-o", "m.distill", *SMALL_RUN, "--no-vocoder", "--json")
+    result = run(*command, "--timeline-epochs", 2)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["timeline"]["epochs_trained"] == 2
+    assert "timeline: 2 epochs, perplexity" in result.stderr
+    assert plotted == ["VQ-VAE, mel error", "prior, cross-entropy", "timeline, cross-entropy"]
+    assert Path("m.png").read_bytes().startswith(b"\x89PNG")
+    assert read_checkpoint("m.distill").prior_state is not None
+    assert sampler_of("m.distill") == "timeline"
+
+
+def interrupt_timeline(monkeypatch, function, epoch):
+    """Send Ctrl-C when the training of the timeline prior calls a function in an epoch."""
+    original = getattr(timeline._TimelineTraining, function)
+
+    def interrupt(self, number, *more):
+        if number == epoch:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, number, *more)
+
+    monkeypatch.setattr(timeline._TimelineTraining, function, interrupt)
+
+
+VOCODER_COMMAND = "'distill-prior train-vocoder m.distill sounds' trains a vocoder"
+TIMELINE_COMMAND = "'distill-prior train-timeline m.distill sounds' trains a timeline prior"
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+@pytest.mark.parametrize(
+    ("function", "epoch", "note", "sampler"),
+    [
+        (
+            *("loss", 0),
+            f"the model is complete, without a timeline prior; {TIMELINE_COMMAND}; "
+            f"{VOCODER_COMMAND}",
+            "continue",
+        ),
+        ("validate", 1, f"what was learned so far is kept; {VOCODER_COMMAND}", "timeline"),
+    ],
+    ids=["before an epoch", "after one"],
+)
+def test_ctrl_c_in_the_third_stage_keeps_the_model(
+    run, monkeypatch, function, epoch, note, sampler
+):
+    interrupt_timeline(monkeypatch, function, epoch)
+    result = run("train", "sounds", "-o", "m.distill", *SMALL_RUN, "--json")
+    assert result.exit_code == 130
+    assert f"Interrupted: {note}\n" in result.stderr
+    assert json.loads(result.stdout)["vocoder"] is None
+    assert read_checkpoint("m.distill").vocoder_state is None
+    assert sampler_of("m.distill") == sampler
+    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+
+
+@pytest.mark.slow
+def test_a_failure_in_the_third_stage_keeps_the_model_and_says_so(run, monkeypatch):
+    monkeypatch.setattr(
+        timeline._TimelineTraining, "loss", lambda *arguments: torch.tensor(float("nan"))
+    )
+    result = run("train", "sounds", "-o", "m.distill", *SMALL_RUN)
+    assert result.exit_code == 1
+    assert "; m.distill is complete, without a timeline prior" in result.stderr
+    assert sampler_of("m.distill") == "continue"
+
+
+def test_train_prior_trains_a_timeline_prior_as_well(run, plotted):
+    path = write_model(Path("m.distill"), with_prior=False)
+    command = ("train-prior", path, "sounds", *PRIOR_RUN, "--timeline-epochs", 1)
+    result = run(*command, "--json")
+    assert result.exit_code == 0, result.output
+    described = json.loads(result.stdout)
+    assert described["prior"]["epochs"] == described["timeline"]["epochs_trained"] == 1
+    assert plotted == ["prior, cross-entropy", "timeline, cross-entropy"]
+    assert sampler_of(path) == "timeline"
+    refused = run(*command)
+    assert refused.exit_code == 1
+    assert "m.distill has a prior; add --force to replace it" in refused.stderr
+
+
+def test_train_prior_replaces_a_timeline_prior_only_if_forced(run):
+    path = add_timeline(write_model(Path("m.distill"), with_prior=False))
+    before = read_checkpoint(path).timeline_state
+    command = ("train-prior", path, "sounds", *PRIOR_RUN, "--timeline-epochs", 1)
+    refused = run(*command)
+    assert refused.exit_code == 1
+    assert "m.distill has a timeline prior; add --force to replace it" in refused.stderr
+    assert run(*command, "--no-timeline").exit_code == 0
+    after = read_checkpoint(path).timeline_state
+    assert all(tensor.equal(after[name]) for name, tensor in before.items())
+    assert run(*command, "--force").exit_code == 0
+    assert read_checkpoint(path).timeline_state.keys() != before.keys()
+
+
+@pytest.mark.posix
+@pytest.mark.parametrize(
+    ("function", "epoch", "note", "sampler"),
+    [
+        ("loss", 0, f"the prior is complete; {TIMELINE_COMMAND}", "continue"),
+        ("validate", 1, "what was learned so far is kept", "timeline"),
+    ],
+    ids=["before an epoch", "after one"],
+)
+def test_ctrl_c_after_the_prior_keeps_it(run, monkeypatch, function, epoch, note, sampler):
+    path = write_model(Path("m.distill"), with_prior=False)
+    interrupt_timeline(monkeypatch, function, epoch)
+    result = run("train-prior", path, "sounds", *PRIOR_RUN)
+    assert result.exit_code == 130
+    assert f"Interrupted: {note}\n" in result.stderr
+    assert sampler_of(path) == sampler
 
 
 def test_a_disk_that_is_too_full_is_refused(tmp_path):
@@ -197,7 +336,7 @@ def test_a_prior_goes_elsewhere_if_its_model_was_changed_meanwhile(run, monkeypa
         return False
 
     interrupt_when(monkeypatch, change)
-    result = run("train-prior", "m.distill", "sounds", *TINY_PRIOR, "--epochs", 1)
+    result = run("train-prior", "m.distill", "sounds", *PRIOR_RUN, "--no-timeline")
     sys.settrace(None)
     assert result.exit_code == 1
     assert "was changed during the training; the model was saved as" in result.stderr

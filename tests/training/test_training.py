@@ -511,14 +511,23 @@ def run(tmp_path, monkeypatch):
     return invoke
 
 
-TINY = ("--codebook-size", 8, "--levels", 2, "--epochs", 2, "--device", "cpu", "--no-vocoder")
+TINY = ("--codebook-size", 8, "--levels", 2, "--epochs", 2, "--device", "cpu", "--no-timeline")
 TINY_PRIOR = ("--hidden-size", 16, "--layers", 1, "--heads", 2)
 
 
 @pytest.mark.slow
 def test_train_then_train_prior_then_sample(run, folder, tmp_path):
     result = run(
-        "train", folder, "-o", "m.distill", *TINY, *TINY_PRIOR, "--prior-epochs", 2, "--json"
+        "train",
+        folder,
+        "-o",
+        "m.distill",
+        *TINY,
+        *TINY_PRIOR,
+        "--prior-epochs",
+        2,
+        "--no-vocoder",
+        "--json",
     )
     assert result.exit_code == 0, result.output
     described = json.loads(result.stdout)
@@ -531,11 +540,12 @@ def test_train_then_train_prior_then_sample(run, folder, tmp_path):
     assert load_model("m.distill", "cpu").codebook_size == 8
 
     before = Path("m.distill").read_bytes()
-    result = run("train-prior", "m.distill", folder, *TINY_PRIOR, "--epochs", 1)
+    retrain = ("train-prior", "m.distill", folder, *TINY_PRIOR, "--epochs", 1, "--no-timeline")
+    result = run(*retrain)
     assert result.exit_code == 1
     assert "m.distill has a prior; add --force to replace it" in result.stderr
     assert Path("m.distill").read_bytes() == before
-    result = run("train-prior", "m.distill", folder, *TINY_PRIOR, "--epochs", 1, "--force")
+    result = run(*retrain, "--force")
     assert result.exit_code == 0, result.output
     assert result.stdout == "m.distill\n"
     assert read_checkpoint("m.distill").contents["prior_metadata"]["epochs_trained"] == 1
@@ -576,7 +586,7 @@ def test_ctrl_c_during_the_command_leaves_a_whole_model(run, folder, tmp_path):
     watcher.start()
     result = run(
         "train", folder, "-o", "m.distill", *TINY, *TINY_PRIOR, "--prior-epochs", 10_000,
-        "--patience", 10_000,
+        "--patience", 10_000, "--no-vocoder",
     )  # fmt: skip
     done.set()
     watcher.join()

@@ -194,12 +194,11 @@ def test_ctrl_c_keeps_the_best_vocoder_so_far(model, folder, short_epochs, monke
 
 
 @pytest.mark.slow
-def test_train_has_the_vocoder_as_third_stage(folder, tmp_path, short_epochs, monkeypatch):
+def test_train_has_the_vocoder_as_last_stage(folder, tmp_path, short_epochs, monkeypatch):
     monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
     monkeypatch.setattr(vocoder_module, "_compare", lambda *arguments: (1.0, 1.5))
     output = tmp_path / "m.distill"
-    options = [option for option in TINY if option != "--no-vocoder"]
-    arguments = ("train", folder, "-o", output, *options, *TINY_PRIOR, "--prior-epochs", 1)
+    arguments = ("train", folder, "-o", output, *TINY, *TINY_PRIOR, "--prior-epochs", 1)
     result = run(*arguments, "--vocoder-epochs", 1, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["vocoder"]["kept_epoch"] == 1
@@ -218,7 +217,9 @@ def test_another_prior_keeps_the_vocoder(model, folder, monkeypatch):
     monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
     add_vocoder(model)
     state = read_checkpoint(model).vocoder_state
-    result = run("train-prior", model, folder, *TINY_PRIOR, "--epochs", 1, "--force")
+    result = run(
+        "train-prior", model, folder, *TINY_PRIOR, "--epochs", 1, "--no-timeline", "--force"
+    )
     assert result.exit_code == 0, result.output
     after = read_checkpoint(model).vocoder_state
     assert all(t.equal(after[name]) for name, t in state.items())
@@ -244,7 +245,7 @@ def test_a_file_of_the_distill_app_gets_a_vocoder(tmp_path, short_epochs, name):
 
 @pytest.mark.slow
 @pytest.mark.posix
-def test_ctrl_c_in_the_third_stage_keeps_the_model(folder, tmp_path, short_epochs, monkeypatch):
+def test_ctrl_c_in_the_last_stage_keeps_the_model(folder, tmp_path, short_epochs, monkeypatch):
     monkeypatch.setattr(data, "MIN_EPOCH_CHUNKS", 8)
 
     def interrupt(self, epoch, batch):
@@ -253,8 +254,7 @@ def test_ctrl_c_in_the_third_stage_keeps_the_model(folder, tmp_path, short_epoch
 
     monkeypatch.setattr(vocoder_module._VocoderTraining, "loss", interrupt)
     output = tmp_path / "m.distill"
-    options = [option for option in TINY if option != "--no-vocoder"]
-    result = run("train", folder, "-o", output, *options, *TINY_PRIOR, "--prior-epochs", 1)
+    result = run("train", folder, "-o", output, *TINY, *TINY_PRIOR, "--prior-epochs", 1)
     assert result.exit_code == 130
     assert "Interrupted: the model is complete, without a vocoder; 'distill-prior" in result.stderr
     assert describe_model(output)["playable"]
