@@ -48,7 +48,7 @@ def build(folder: Path, output: Path) -> None:
     from distill_prior_gen.training.data import read_dataset
     from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.prior import train_prior
-    from distill_prior_gen.training.settings import VocoderSettings
+    from distill_prior_gen.training.settings import TimelineSettings, VocoderSettings
     from distill_prior_gen.training.timeline import train_timeline
     from distill_prior_gen.training.vocoder import train_vocoder
     from distill_prior_gen.training.vqvae import train_vqvae
@@ -63,7 +63,8 @@ def build(folder: Path, output: Path) -> None:
         vqvae = train_vqvae(dataset, progress=partial_progress(report, 0.0, 0.2))
         prior = train_prior(vqvae.vqvae, dataset, progress=partial_progress(report, 0.2, 0.35))
         stage = partial_progress(report, 0.35, 0.6)
-        timeline = train_timeline(vqvae.vqvae, dataset, progress=stage)
+        narrow = TimelineSettings(width=112)
+        timeline = train_timeline(vqvae.vqvae, dataset, narrow, progress=stage)
         settings = VocoderSettings(width=256, epochs=40, learning_rate=2e-3, patience=40)
         stage = partial_progress(report, 0.6, 1.0)
         vocoder = train_vocoder(vqvae.vqvae, dataset, settings, progress=stage)

@@ -29,7 +29,10 @@ SECONDS = 10
 METHODS = {
     "independent": {"sampler": "independent"},
     "independent, no overlap": {"sampler": "independent", "overlap": 0},
-    **{f"continue, {fixed} fixed": {"context_columns": fixed} for fixed in (1, 2, 3)},
+    **{
+        f"continue, {fixed} fixed": {"sampler": "continue", "context_columns": fixed}
+        for fixed in (1, 2, 3)
+    },
 }
 
 
@@ -84,7 +87,8 @@ def print_loops(model: PriorModel, count: int) -> None:
     hop = model.spectrogram.hop_length
     print("| | loop point | elsewhere | | jump | elsewhere | | closing fade | jump |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for sampler in ("continue", "independent"):
+    samplers = ["timeline"] if model.timeline else []
+    for sampler in (*samplers, "continue", "independent"):
         for duration in (1, 2, 4, 8):
             config = GenerationConfig(sampler=sampler, duration=duration, loop=True, seed=0)
             points, closings = [], []
@@ -108,13 +112,14 @@ def print_loops(model: PriorModel, count: int) -> None:
 
 
 def plot(model: PriorModel, path: Path) -> None:
-    """Plot takes of one seed: of independent chunks, of continued chunks, and a loop twice."""
+    """Plot takes of one seed: of independent chunks, of continued ones, whole, and a loop twice."""
     methods = {
         "independent": GenerationConfig(sampler="independent", seed=3),
-        "continue": GenerationConfig(seed=3),
+        "continue": GenerationConfig(sampler="continue", seed=3),
+        "timeline": GenerationConfig(sampler="timeline", seed=3),
         "loop of 5 seconds, twice": GenerationConfig(loop=True, duration=5, seed=3),
     }
-    figure, axes = plt.subplots(3, 1, figsize=(9, 5.5), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(4, 1, figsize=(9, 7), sharex=True, layout="constrained")
     for ax, (title, config) in zip(axes, methods.items(), strict=True):
         audio = torch.from_numpy(generate(model, config).audio)
         power = model.spectrogram.log_mel(audio.tile(2 if config.loop else 1)).expm1()

@@ -190,10 +190,10 @@ def render_takes(
             sound, _ = layout.invert(vocoders()[name], model, take_config, take, mel, stage)
             features[name].append(second_features(sound.cpu(), model.spectrogram))
     joined = {name: SecondFeatures.join(parts) for name, parts in features.items()}
-    return _as_chunks(model, codes), joined
+    return as_chunks(model, codes), joined
 
 
-def _as_chunks(model: PriorModel, codes: Tensor) -> Tensor:
+def as_chunks(model: PriorModel, codes: Tensor) -> Tensor:
     """Chunks of takes ``[take, chunk, H * W, level]``, where whole takes are cut into chunks."""
     height, width = model.grid
     maps = codes.flatten(0, 1).unflatten(1, (height, -1))  # [chunk, H, column, level]

@@ -43,7 +43,7 @@ MAX_FILE_BYTES = 2 * MAX_PARAMETERS + 30_000
 WINDOW_COLUMNS = 64
 """Columns of a window of a training step."""
 
-PREDICTED_COLUMNS = 12
+PREDICTED_COLUMNS = 10
 """Number of random columns of each window whose codes are predicted in a training step. All of them
 would take longer, and neighbours tell nearly the same."""
 
@@ -55,8 +55,12 @@ CHANGE_WEIGHT = 0.1
 OPEN_SHARE = 0.1
 """Share of the windows in which the recording is left open."""
 
-DESCRIPTOR_OPEN_SHARE, ALL_OPEN_SHARE = 0.5, 0.4
+DESCRIPTOR_OPEN_SHARE, ALL_OPEN_SHARE = 0.5, 0.6
 """Share of the windows in which a descriptor is left open, and in which all are."""
+
+WRONG_SHARE = 0.08
+"""Share of the remembered codes that are replaced by random ones, so that the network learns to go
+on after its own mistakes."""
 
 PROFILE_SMOOTHING = (0.25, 0.5, 0.25)
 """Share of a column that counts for the bin below, its own and the bin above."""
@@ -245,7 +249,10 @@ class _TimelineTraining:
         bins = bins.masked_fill(left_open, NUM_BINS)
         count = len(codes) * PREDICTED_COLUMNS
         chosen = torch.randperm(codes.shape[0] * codes.shape[1], generator=self.generator)[:count]
-        loss, change_loss = self._losses(Columns(codes, bins, changed, recording), chosen)
+        wrong = torch.rand(codes.shape, generator=self.generator) < WRONG_SHARE
+        random = torch.randint(self.network.codebook_size, codes.shape, generator=self.generator)
+        windows = Columns(codes, bins, changed, recording)
+        loss, change_loss = self._losses(windows, random.where(wrong, codes), chosen)
         return loss + CHANGE_WEIGHT * change_loss
 
     def validate(self, epoch: int) -> float:
@@ -256,22 +263,23 @@ class _TimelineTraining:
             recording = torch.full_like(changed, self.network.recordings)
             bins = torch.full((*changed.shape, len(DESCRIPTORS)), NUM_BINS)
             batch = Columns(codes[None], bins, changed, recording)
-            loss, _ = self._losses(batch, torch.arange(len(codes)))
+            loss, _ = self._losses(batch, codes[None], torch.arange(len(codes)))
             total += float(loss) * len(codes)
             columns += len(codes)
         return total / columns
 
-    def _losses(self, batch: Columns, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, batch: Columns, remembered: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of the codes of chosen columns, and of all changes.
 
         Args:
             batch: windows, ``[window, column]`` and so on.
+            remembered: codes of the columns as they are remembered.
             chosen: indices into the columns of all windows.
         """
         network, device = self.network, self.network.start.device
         codes, bins, changed, recording = (part.to(device) for part in batch)
         condition = network.condition(changed, recording, bins)
-        memory = network.remember(network.embed(codes, condition))
+        memory = network.remember(network.embed(remembered.to(device), condition))
         logits = network.predict(
             memory[:, :-1].flatten(0, 1)[chosen],
             condition.flatten(0, 1)[chosen],
