@@ -30,7 +30,7 @@ from distill_prior_gen.evaluation.metrics import second_metrics
 from distill_prior_gen.evaluation.novelty import measure_novelty
 from distill_prior_gen.evaluation.rendering import as_chunks
 from distill_prior_gen.training.data import Dataset
-from distill_prior_gen.training.descriptors import describe_columns, onset_envelope
+from distill_prior_gen.training.descriptors import describe, onset_envelope, sum_columns
 from distill_prior_gen.ui.pictures import hertz_ticks
 
 IMAGES = Path(__file__).parent / "images"
@@ -76,10 +76,11 @@ def neighbours(model: PriorModel, sounds: list[Tensor]) -> float:
     return float(np.mean([each["neighbours"] for each in metrics])) if metrics else np.nan
 
 
-def describe(model: PriorModel, samples: Tensor) -> np.ndarray:
+def mean_descriptors(model: PriorModel, samples: Tensor) -> np.ndarray:
     """Mean of each descriptor over a sound, ``[descriptor]``."""
     frame_rate = model.sample_rate / model.spectrogram.hop_length
-    return describe_columns(model.spectrogram.log_mel(samples), frame_rate).nanmean(dim=0).numpy()
+    sums = sum_columns(model.spectrogram.log_mel(samples))
+    return describe(sums, frame_rate).nanmean(dim=0).numpy()
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -152,7 +153,7 @@ def print_steering(model: PriorModel, reference: Reference, count: int) -> None:
             replace(free, seed=seed, **{name: float(value)}) for seed, value in enumerate(asked)
         ]
         sounds = [torch.from_numpy(generate(model, config).audio) for config in configs]
-        came = np.array([describe(model, sound)[number] for sound in sounds])
+        came = np.array([mean_descriptors(model, sound)[number] for sound in sounds])
         frechet = reference.compare(name, features_of(model, sounds))["frechet"]
         print(
             f"| `--{name}` | {rank_correlation(asked, came):.2f} | {frechet:.1f} | "
@@ -192,7 +193,7 @@ def plot_minute(model: PriorModel, reference: Reference, path: Path) -> None:
     mel = model.spectrogram.log_mel(samples)
     decibels = 10 * torch.log10(mel.expm1() / mel.expm1().max() + 1e-10)
     frame_rate = model.sample_rate / model.spectrogram.hop_length
-    bright = describe_columns(mel, frame_rate)[:, DESCRIPTORS.index("bright")]
+    bright = describe(sum_columns(mel), frame_rate)[:, DESCRIPTORS.index("bright")]
     figure, axes = plt.subplots(
         3, 1, figsize=(10, 7), sharex=True, layout="constrained", height_ratios=(3, 1, 2)
     )

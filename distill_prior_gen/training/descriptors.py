@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +32,58 @@ FLUX_FLOOR_DB = -40.0
 """Level relative to the loudest frame below which changes are no onsets."""
 
 
-def describe_columns(mel: Tensor, frame_rate: float) -> Tensor:
-    """Descriptors of each column of `STRIDE` frames, over a second around it.
+class ColumnSums(NamedTuple):
+    """Sums over the frames of columns, float64 ``[column]`` each, which descriptors are made from.
+
+    Attributes:
+        frames: number of frames.
+        heard: number of frames with sound.
+        power: power of all bands.
+        magnitude: magnitudes of the bands with sound.
+        height: these magnitudes times the number of their bands.
+        flatness: spectral flatness in dB of the frames with sound.
+        rise: onset envelope.
+    """
+
+    frames: Tensor
+    heard: Tensor
+    power: Tensor
+    magnitude: Tensor
+    height: Tensor
+    flatness: Tensor
+    rise: Tensor
+
+
+def sum_columns(mel: Tensor) -> ColumnSums:
+    """Sums over columns of `STRIDE` frames, the last of which may be incomplete.
+
+    Args:
+        mel: log1p mel power ``[n_mels, frames]`` of a whole recording.
+    """
+    power = mel.expm1().clamp(min=0).double()
+    floor = SILENCE * float(power.max())
+    sounding = power > floor
+    heard = sounding.any(dim=0)
+    magnitude = power.sqrt() * sounding
+    bands = torch.arange(len(power), device=mel.device)[:, None]
+    flatness = 10 * ((power + floor).log10().mean(dim=0) - (power + floor).mean(dim=0).log10())
+    values = torch.stack(
+        [
+            torch.ones_like(power[0]),
+            heard.double(),
+            power.sum(dim=0),
+            magnitude.sum(dim=0),
+            (bands * magnitude).sum(dim=0),
+            flatness.where(heard, 0),
+            onset_envelope(power),
+        ]
+    )
+    padded = F.pad(values, (0, -mel.shape[1] % STRIDE))
+    return ColumnSums(*padded.unflatten(1, (-1, STRIDE)).sum(dim=2).unbind())
+
+
+def describe(sums: ColumnSums, frame_rate: float) -> Tensor:
+    """Descriptors of columns, over about a second around each.
 
     - *loud*: level in dB.
     - *bright*: mean of the mel band numbers, weighted by magnitude (spectral centroid).
@@ -41,38 +92,30 @@ def describe_columns(mel: Tensor, frame_rate: float) -> Tensor:
     - *dense*: mean rise of the level of wide bands from frame to frame in dB (spectral flux).
 
     Args:
-        mel: log1p mel power ``[n_mels, frames]`` of a whole recording.
+        sums: sums over the columns.
         frame_rate: frames per second.
 
     Returns:
         float32 ``[column, descriptor]`` in the order of `DESCRIPTORS`; NaN where there is no sound
         to describe.
     """
-    power = mel.expm1().clamp(min=0).double()
-    floor = SILENCE * float(power.max())
-    sounding = power > floor
-    bands = torch.arange(len(power), device=mel.device)[:, None]
-    magnitude = power.sqrt() * sounding
-    audible = sounding.any(dim=0)
-    flatness = 10 * ((power + floor).log10().mean(dim=0) - (power + floor).mean(dim=0).log10())
-    columns = math.ceil(mel.shape[1] / STRIDE)
-
-    def average(frames: Tensor) -> Tensor:
-        return _average_around(frames, columns, max(1, round(WINDOW_S * frame_rate / STRIDE)))
-
-    heard = average(audible.double())
+    reach = max(1, round(WINDOW_S * frame_rate / STRIDE)) // 2
+    kernel = torch.ones(1, 1, 2 * reach + 1).to(sums.power)
+    around = ColumnSums(*F.conv1d(torch.stack(sums)[:, None], kernel, padding=reach)[:, 0])
     described = {
-        "loud": 10 * average(power.sum(dim=0)).log10(),
-        "bright": average((bands * magnitude).sum(dim=0)) / average(magnitude.sum(dim=0)),
-        "noisy": average(flatness.where(audible, 0)) / heard,
-        "dense": average(onset_envelope(power)) / heard,
+        "loud": 10 * (around.power / around.frames).log10(),
+        "bright": around.height / around.magnitude,
+        "noisy": around.flatness / around.heard,
+        "dense": around.rise / around.heard,
     }
     values = torch.stack([described[name] for name in DESCRIPTORS], dim=1)
-    return values.where((heard > 0)[:, None] & values.isfinite(), math.nan).float()
+    return values.where((around.heard > 0)[:, None] & values.isfinite(), math.nan).float()
 
 
 def onset_envelope(power: Tensor) -> Tensor:
     """Mean rise of the level of wide bands from frame to frame in dB, ``[frame]``.
+
+    Before the first frame there is silence, so that a sound which begins is an onset.
 
     Args:
         power: mel power, float64 ``[n_mels, frames]``.
@@ -80,18 +123,6 @@ def onset_envelope(power: Tensor) -> Tensor:
     wide = F.adaptive_avg_pool1d(power.mT, min(FLUX_BANDS, len(power))).mT
     smooth = F.avg_pool1d(wide[None], 3, 1, 1, count_include_pad=False)[0]
     level = 10 * (smooth + 1e-12).log10()
-    level = level.clamp(min=float(level.max()) + FLUX_FLOOR_DB)
-    return F.pad(level.diff(dim=1).clamp(min=0).mean(dim=0), (1, 0))
-
-
-def _average_around(frames: Tensor, columns: int, window: int) -> Tensor:
-    """Mean over about `window` columns around each column, ``[column]``."""
-    weight = torch.ones_like(frames)
-    padding = columns * STRIDE - len(frames)
-    sums, counts = (
-        F.pad(t, (0, padding)).view(columns, STRIDE).sum(dim=1) for t in (frames, weight)
-    )
-    reach = window // 2
-    kernel = torch.ones(1, 1, 2 * reach + 1, dtype=frames.dtype, device=frames.device)
-    total, count = (F.conv1d(t[None, None], kernel, padding=reach)[0, 0] for t in (sums, counts))
-    return total / count
+    floor = float(level.max()) + FLUX_FLOOR_DB
+    level = F.pad(level.clamp(min=floor), (1, 0), value=floor)
+    return level.diff(dim=1).clamp(min=0).mean(dim=0)

@@ -15,7 +15,7 @@ from distill_prior_gen.audio.recordings import resample
 from distill_prior_gen.networks.timeline import NUM_BINS
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.training.data import SPEEDS, Dataset
-from distill_prior_gen.training.descriptors import describe_columns
+from distill_prior_gen.training.descriptors import ColumnSums, describe, sum_columns
 
 MAX_ENCODINGS = 8
 """How often each recording is encoded at most: once as it is, then at random speeds and offsets."""
@@ -32,13 +32,13 @@ class Columns(NamedTuple):
 
     Attributes:
         codes: int64 ``[column, token]``.
-        bins: see `TimelineNetwork.condition`, int64 ``[column, descriptor]``.
+        descriptors: result of `describe`, ``[column, descriptor]``.
         changed: 1 where a recording begins, int64 ``[column]``.
         recording: number of the recording, int64 ``[column]``.
     """
 
     codes: Tensor
-    bins: Tensor
+    descriptors: Tensor
     changed: Tensor
     recording: Tensor
 
@@ -48,31 +48,35 @@ class Encoding(NamedTuple):
 
     Attributes:
         codes: int64 ``[column, token]``, in time order.
-        descriptors: result of `describe_columns`, ``[column, descriptor]``.
+        sums: what descriptors are made from.
     """
 
     codes: Tensor
-    descriptors: Tensor
+    sums: ColumnSums
 
 
 @torch.no_grad()
 def encode_whole(vqvae: VQVAE, spectrogram: SpectrogramSettings, samples: Tensor) -> Encoding:
-    """Codes and descriptors of a recording with a peak of 1.
+    """Codes of a recording with a peak of 1, and what its descriptors are made from.
 
     A last column that the recording does not fill is left out, unless it is the only one.
     """
     device, levels = next(vqvae.parameters()).device, vqvae.quantizer.rvq.num_quantizers
     samples = samples / samples.abs().max()
-    columns, descriptors = [], []
+    columns, sums = [], []
     for piece in samples.split(round(MAX_PIECE_S * spectrogram.sample_rate)):
         shortest = spectrogram.n_fft // 2 + 1  # for the mirrored ends
         mel = spectrogram.log_mel(F.pad(piece, (0, max(0, shortest - len(piece)))).to(device))
         rows, count = math.ceil(len(mel) / STRIDE), max(1, mel.shape[1] // STRIDE)
         codes = vqvae.encode(mel[None])[0].view(rows, -1, levels).transpose(0, 1).flatten(1)
         columns.append(codes[:count].cpu())
-        frame_rate = spectrogram.sample_rate / spectrogram.hop_length
-        descriptors.append(describe_columns(mel, frame_rate)[:count].cpu())
-    return Encoding(torch.cat(columns), torch.cat(descriptors))
+        sums.append(ColumnSums(*(part[:count].cpu() for part in sum_columns(mel))))
+    return Encoding(torch.cat(columns), join_sums(sums))
+
+
+def join_sums(parts: Sequence[ColumnSums]) -> ColumnSums:
+    """Sums over the columns of sounds that follow each other."""
+    return ColumnSums(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def encode_recordings(
@@ -97,11 +101,14 @@ def encode_recordings(
     return encodings
 
 
-def bin_edges(encodings: Sequence[Encoding]) -> Tensor:
-    """Values between the bins, so that each holds as many columns, ``[descriptor, bin - 1]``."""
-    values = torch.cat([encoding.descriptors for encoding in encodings])
+def bin_edges(descriptors: Tensor) -> Tensor:
+    """Values between the bins, so that each holds as many columns, ``[descriptor, bin - 1]``.
+
+    Args:
+        descriptors: ``[column, descriptor]``.
+    """
     shares = torch.arange(1, NUM_BINS) / NUM_BINS
-    return values.nanquantile(shares, dim=0).nan_to_num().mT.contiguous()
+    return descriptors.nanquantile(shares, dim=0).nan_to_num().mT.contiguous()
 
 
 def to_bins(descriptors: Tensor, edges: Tensor) -> Tensor:
@@ -115,17 +122,17 @@ def to_bins(descriptors: Tensor, edges: Tensor) -> Tensor:
     return bins.masked_fill(descriptors.isnan(), NUM_BINS)
 
 
-def join_recordings(encodings: Sequence[Encoding], numbers: Tensor, edges: Tensor) -> Columns:
+def join_recordings(encodings: Sequence[Encoding], numbers: Tensor, frame_rate: float) -> Columns:
     """Recordings one after the other, with a mark at the beginning of each.
 
     Args:
         encodings: an encoding of each recording.
         numbers: number of each recording, int64 ``[recording]``.
-        edges: result of `bin_edges`.
+        frame_rate: frames of the spectrogram per second.
     """
     lengths = torch.tensor([len(each.codes) for each in encodings])
     changed = torch.zeros(int(lengths.sum()), dtype=torch.int64)
     changed[lengths.cumsum(0) - lengths] = 1
-    codes, descriptors = (torch.cat(part) for part in zip(*encodings, strict=True))
-    recording = numbers.repeat_interleave(lengths)
-    return Columns(codes, to_bins(descriptors, edges), changed, recording)
+    codes = torch.cat([each.codes for each in encodings])
+    descriptors = describe(join_sums([each.sums for each in encodings]), frame_rate)
+    return Columns(codes, descriptors, changed, numbers.repeat_interleave(lengths))

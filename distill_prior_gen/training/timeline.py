@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -64,6 +65,9 @@ on after its own mistakes."""
 
 PROFILE_SMOOTHING = (0.25, 0.5, 0.25)
 """Share of a column that counts for the bin below, its own and the bin above."""
+
+PROFILE_MEDLEYS = 8
+"""Number of medleys that tell what the columns of a recording are like."""
 
 PROFILE_FLOOR = 1e-3
 """Share of each bin of a recording at least."""
@@ -129,15 +133,16 @@ def train_timeline(
             report(0.0, "Encoding the recordings...")
             vqvae = vqvae.to(target).eval()
             encodings = encode_recordings(vqvae, dataset, generator)
-            edges = bin_edges(encodings[0])
-            network = _new_network(vqvae, dataset, len(dataset.training), settings)
-            network.profile.copy_(_profile(encodings[0], edges))
-            network = network.to(target)
+            network = _new_network(vqvae, dataset, len(dataset.training), settings).to(target)
             held_out = [
                 encode_whole(vqvae, dataset.spectrogram, r.samples).codes
                 for r in dataset.validation
             ]
-            training = _TimelineTraining(network, settings, generator, encodings, edges, held_out)
+            frame_rate = dataset.spectrogram.sample_rate / dataset.spectrogram.hop_length
+            training = _TimelineTraining(
+                network, settings, generator, encodings, frame_rate, held_out
+            )
+            network.profile.copy_(training.profile())
         history = train_network(
             network,
             settings,
@@ -152,19 +157,6 @@ def train_timeline(
         history.interrupted |= interruption.pending
     names = tuple(recording.name for recording in dataset.training)
     return TrainedTimeline(network, settings, history, names)
-
-
-def _profile(encodings: Sequence[Encoding], edges: Tensor) -> Tensor:
-    """Share of the columns of each recording in each bin, ``[recording, descriptor, bin]``."""
-    shares = []
-    kernel = torch.tensor([[PROFILE_SMOOTHING]])
-    for encoding in encodings:
-        bins = F.one_hot(to_bins(encoding.descriptors, edges), NUM_BINS + 1)[..., :NUM_BINS]
-        counts = bins.sum(dim=0).float()[:, None]  # [descriptor, 1, bin]
-        share = F.conv1d(F.pad(counts, (1, 1), "replicate"), kernel)[:, 0]
-        share = share / share.sum(dim=1, keepdim=True).clamp(min=1)
-        shares.append(share.clamp(min=PROFILE_FLOOR))
-    return torch.stack(shares)
 
 
 def _new_network(
@@ -200,7 +192,7 @@ class _TimelineTraining:
 
     Attributes:
         encodings: several encodings of each recording.
-        edges: result of `bin_edges`.
+        frame_rate: frames of the spectrogram per second.
         held_out: recordings to validate on, ``[column, token]``.
     """
 
@@ -208,8 +200,30 @@ class _TimelineTraining:
     settings: TimelineSettings
     generator: torch.Generator
     encodings: Sequence[Sequence[Encoding]]
-    edges: Tensor
+    frame_rate: float
     held_out: Sequence[Tensor]
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """Values between the bins of the descriptors; see `bin_edges`."""
+        return bin_edges(self._long_medley.descriptors)
+
+    @cached_property
+    def _long_medley(self) -> Columns:
+        """Several medleys, because what a column is like depends on what comes before and after."""
+        medleys = [self._medley() for _ in range(PROFILE_MEDLEYS)]
+        return Columns(*(torch.cat(parts) for parts in zip(*medleys, strict=True)))
+
+    def profile(self) -> Tensor:
+        """Share of the columns of each recording in each bin, ``[recording, descriptor, bin]``."""
+        medley = self._long_medley
+        bins = F.one_hot(to_bins(medley.descriptors, self.edges), NUM_BINS + 1)[..., :NUM_BINS]
+        counts = torch.zeros(self.network.profile.shape)
+        counts.index_add_(0, medley.recording, bins.float())
+        kernel = torch.tensor([[PROFILE_SMOOTHING]])
+        padded = F.pad(counts.flatten(0, 1), (1, 1), "replicate")
+        shares = F.conv1d(padded[:, None], kernel)[:, 0].view_as(counts)
+        return (shares / shares.sum(dim=2, keepdim=True).clamp(min=1)).clamp(min=PROFILE_FLOOR)
 
     def batches(self, epoch: int) -> list[list[Columns]]:
         """Windows that are cut anywhere from a medley, for each step of an epoch."""
@@ -238,10 +252,11 @@ class _TimelineTraining:
             self.encodings[encoding][number]
             for encoding, number in zip(which.tolist(), order.tolist(), strict=True)
         ]
-        return join_recordings(chosen, order, self.edges)
+        return join_recordings(chosen, order, self.frame_rate)
 
     def loss(self, epoch: int, batch: Sequence[Columns]) -> Tensor:
-        codes, bins, changed, recording = (torch.stack(part) for part in zip(*batch, strict=True))
+        codes, descriptors, changed, recording = map(torch.stack, zip(*batch, strict=True))
+        bins = to_bins(descriptors.flatten(0, 1), self.edges).view(*changed.shape, -1)
         uniform = torch.rand(len(codes), 1, 2 + bins.shape[2], generator=self.generator)
         recording = recording.masked_fill(uniform[..., 0] < OPEN_SHARE, self.network.recordings)
         left_open = uniform[..., 2:] < DESCRIPTOR_OPEN_SHARE
@@ -251,8 +266,8 @@ class _TimelineTraining:
         chosen = torch.randperm(codes.shape[0] * codes.shape[1], generator=self.generator)[:count]
         wrong = torch.rand(codes.shape, generator=self.generator) < WRONG_SHARE
         random = torch.randint(self.network.codebook_size, codes.shape, generator=self.generator)
-        windows = Columns(codes, bins, changed, recording)
-        loss, change_loss = self._losses(windows, random.where(wrong, codes), chosen)
+        conditions = changed, recording, bins
+        loss, change_loss = self._losses(codes, conditions, random.where(wrong, codes), chosen)
         return loss + CHANGE_WEIGHT * change_loss
 
     def validate(self, epoch: int) -> float:
@@ -262,23 +277,30 @@ class _TimelineTraining:
             changed = torch.zeros(1, len(codes), dtype=torch.int64)
             recording = torch.full_like(changed, self.network.recordings)
             bins = torch.full((*changed.shape, len(DESCRIPTORS)), NUM_BINS)
-            batch = Columns(codes[None], bins, changed, recording)
-            loss, _ = self._losses(batch, codes[None], torch.arange(len(codes)))
+            conditions, chosen = (changed, recording, bins), torch.arange(len(codes))
+            loss, _ = self._losses(codes[None], conditions, codes[None], chosen)
             total += float(loss) * len(codes)
             columns += len(codes)
         return total / columns
 
-    def _losses(self, batch: Columns, remembered: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(
+        self,
+        codes: Tensor,
+        conditions: tuple[Tensor, Tensor, Tensor],
+        remembered: Tensor,
+        chosen: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy of the codes of chosen columns, and of all changes.
 
         Args:
-            batch: windows, ``[window, column]`` and so on.
+            codes: int64 ``[window, column, token]``.
+            conditions: arguments of `TimelineNetwork.condition`, ``[window, column]``.
             remembered: codes of the columns as they are remembered.
             chosen: indices into the columns of all windows.
         """
         network, device = self.network, self.network.start.device
-        codes, bins, changed, recording = (part.to(device) for part in batch)
-        condition = network.condition(changed, recording, bins)
+        codes, changed = codes.to(device), conditions[0].to(device)
+        condition = network.condition(*(each.to(device) for each in conditions))
         memory = network.remember(network.embed(remembered.to(device), condition))
         logits = network.predict(
             memory[:, :-1].flatten(0, 1)[chosen],

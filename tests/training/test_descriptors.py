@@ -8,7 +8,7 @@ import torch
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import DESCRIPTORS
-from distill_prior_gen.training.descriptors import describe_columns
+from distill_prior_gen.training.descriptors import describe, sum_columns
 
 SPECTROGRAM = SpectrogramSettings(sample_rate=16_000, n_fft=1024, hop_length=256, n_mels=64)
 RATE = SPECTROGRAM.sample_rate
@@ -29,9 +29,9 @@ def strokes(a_second, seconds=3.0):
     return tone(500, seconds) * np.exp(-8 * (time % (1 / a_second)))
 
 
-def describe(samples, descriptor):
+def values(samples, descriptor):
     mel = SPECTROGRAM.log_mel(torch.from_numpy(samples).float())
-    columns = describe_columns(mel, RATE / SPECTROGRAM.hop_length)
+    columns = describe(sum_columns(mel), RATE / SPECTROGRAM.hop_length)
     return columns[:, DESCRIPTORS.index(descriptor)].double().numpy()
 
 
@@ -45,20 +45,20 @@ def describe(samples, descriptor):
     ],
 )
 def test_a_descriptor_rises_with_what_it_is_named_after(descriptor, sounds):
-    means = [np.nanmean(describe(sound, descriptor)[1:-1]) for sound in sounds]
+    means = [np.nanmean(values(sound, descriptor)[1:-1]) for sound in sounds]
     assert means == sorted(means)
     assert len({round(mean, 3) for mean in means}) == 3
 
 
 def test_loudness_is_in_db_and_the_others_do_not_depend_on_the_level():
     for descriptor in DESCRIPTORS:
-        loud, quiet = (describe(factor * strokes(2), descriptor) for factor in (1.0, 0.5))
+        loud, quiet = (values(factor * strokes(2), descriptor) for factor in (1.0, 0.5))
         expected = 20 * math.log10(2) if descriptor == "loud" else 0.0
         np.testing.assert_allclose(loud - quiet, expected, atol=0.1)
 
 
 def test_a_descriptor_follows_what_happens_within_about_a_second():
-    bright = describe(np.concatenate([tone(300), tone(3000)]), "bright")
+    bright = values(np.concatenate([tone(300), tone(3000)]), "bright")
     column_s = 16 * SPECTROGRAM.hop_length / RATE
     reach = math.ceil(0.6 / column_s) + 1
     middle = round(3 / column_s)
@@ -68,11 +68,11 @@ def test_a_descriptor_follows_what_happens_within_about_a_second():
 
 
 def test_silence_is_not_described():
-    described = describe_columns(torch.zeros(64, 100), 60)
+    described = describe(sum_columns(torch.zeros(64, 100)), 60)
     assert described.shape == (7, 4)
     assert described.isnan().all()
     half = np.concatenate([tone(500), np.zeros(3 * RATE)])
     for descriptor in DESCRIPTORS:
-        columns = describe(half, descriptor)
+        columns = values(half, descriptor)
         assert np.isfinite(columns[:10]).all()
         assert np.isnan(columns[-5:]).all()

@@ -11,6 +11,7 @@ from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.networks.timeline import NUM_BINS
 from distill_prior_gen.training.data import Dataset
+from distill_prior_gen.training.descriptors import ColumnSums, describe
 from distill_prior_gen.training.medley import (
     Encoding,
     bin_edges,
@@ -59,7 +60,7 @@ def trained(checkpoint, dataset):
 
 def test_a_recording_is_encoded_as_a_whole(checkpoint):
     vqvae, samples = checkpoint.build_vqvae(), tone(300, 2.0, decay=2)
-    codes, descriptors = encode_whole(vqvae, SMALL, samples)
+    codes, sums = encode_whole(vqvae, SMALL, samples)
     mel = SMALL.log_mel(samples / samples.abs().max())
     expected = vqvae.encode(mel[None])[0]  # row by row
     rows, columns = checkpoint.grid[0], math.ceil(mel.shape[1] / 16)
@@ -67,7 +68,7 @@ def test_a_recording_is_encoded_as_a_whole(checkpoint):
         for column in range(len(codes)):
             token = codes[column].unflatten(0, (rows, -1))[row]
             assert token.equal(expected[row * columns + column])
-    assert len(codes) == len(descriptors) == mel.shape[1] // 16
+    assert len(codes) == len(sums.power) == mel.shape[1] // 16
 
 
 def test_encodings_differ_but_for_the_first(checkpoint, dataset):
@@ -82,26 +83,27 @@ def test_encodings_differ_but_for_the_first(checkpoint, dataset):
 
 def test_a_medley_marks_where_recordings_begin():
     encodings = [
-        Encoding(torch.full((length, 3), length), torch.full((length, 4), float(length)))
+        Encoding(
+            torch.full((length, 3), length), ColumnSums(*torch.full((7, length), float(length)))
+        )
         for length in (2, 4, 1)
     ]
-    edges = torch.arange(9.0).add(0.5).repeat(4, 1)
-    medley = join_recordings(encodings, torch.tensor([7, 5, 6]), edges)
+    medley = join_recordings(encodings, torch.tensor([7, 5, 6]), frame_rate=16)
     assert medley.changed.tolist() == [1, 0, 1, 0, 0, 0, 1]
     assert medley.recording.tolist() == [7, 7, 5, 5, 5, 5, 6]
-    assert medley.codes[:, 0].tolist() == medley.bins[:, 3].tolist() == [2, 2, 4, 4, 4, 4, 1]
+    assert medley.codes[:, 0].tolist() == [2, 2, 4, 4, 4, 4, 1]
+    sums = ColumnSums(*torch.cat([torch.stack(each.sums) for each in encodings], dim=1))
+    assert medley.descriptors.equal(describe(sums, 16))  # over the borders
 
 
 @given(st.lists(st.floats(-100, 100), min_size=10, max_size=200, unique=True))
 def test_each_bin_holds_a_tenth_of_the_columns(values):
     descriptors = torch.tensor(values)[:, None].repeat(1, 4)
     descriptors = torch.cat([descriptors, torch.full((7, 4), math.nan)])
-    encoding = Encoding(torch.zeros(len(descriptors), 1), descriptors)
-    bins = to_bins(descriptors, bin_edges([encoding]))
+    bins = to_bins(descriptors, bin_edges(descriptors))
     assert (bins[-7:] == NUM_BINS).all()
     counts = torch.bincount(bins[:-7, 0], minlength=NUM_BINS)
-    distinct = len(set(torch.tensor(values).tolist()))
-    if distinct == len(values):
+    if len(set(torch.tensor(values).tolist())) == len(values):
         assert len(counts) == NUM_BINS
         assert (counts - len(values) / NUM_BINS).abs().max() <= 1
     order = descriptors[:-7, 0].argsort()
