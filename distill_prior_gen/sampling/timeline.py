@@ -69,6 +69,10 @@ def missing_timeline(model: PriorModel) -> str:
     )
 
 
+MIN_SHARE = 1e-6
+"""Share of the columns of a recording in a bin at least, whatever the file says."""
+
+
 class _Takes:
     """Takes that are drawn together, and their conditions.
 
@@ -114,7 +118,7 @@ class _Takes:
     def _likelihood(self, column: int) -> np.ndarray:
         """Probability of the column's bins in each recording, ``[recording]``."""
         likelihood = np.ones(self.network.recordings)
-        profile = self.network.profile.double().numpy()
+        profile = self.network.profile.double().clamp(min=MIN_SHARE).numpy()
         for descriptor, bin_ in enumerate(self.bins[column]):
             if bin_ < NUM_BINS:
                 likelihood *= profile[:, descriptor, bin_]

@@ -144,7 +144,7 @@ def _connect_settings(settings: SettingsPanel) -> None:
     )
     steer = settings.controls["steer"]
     for name in DESCRIPTOR_LABELS:
-        js = f"(names) => names.includes('{name}') ? names : [...names, '{name}']"
+        js = f"(names) => [names.includes('{name}') ? names : [...names, '{name}']]"
         settings.controls[name].input(None, steer, steer, js=js)
     settings.randomize.click(_random_seed, None, settings.controls["seed"], **NO_PROGRESS)
 

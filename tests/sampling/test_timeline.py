@@ -182,6 +182,13 @@ def test_recordings_with_what_was_asked_for_are_chosen_by_the_rule_of_bayes(reme
         assert is_share(takes.changed[:, 1:][before], change / (change + stay))
 
 
+@pytest.mark.parametrize("share", [0.0, -1.0, 60_000.0])
+def test_a_profile_that_makes_no_sense_still_gives_takes(remembering, share):
+    profile = torch.full((4, 4, 10), share)
+    takes = choose_recordings(remembering, takes=20, profile=profile, loud=0.5, dense=1)
+    assert set(takes.recording.flatten().tolist()) == {0, 1, 2, 3}
+
+
 def test_a_course_asks_for_one_bin_after_the_other(remembering):
     takes = choose_recordings(remembering, columns=40, takes=1, dense=(0.0, 1.0), loud=0.5)
     assert (takes.bins[:, :3] == [5, 10, 10]).all()  # loud in the middle, the next two open
