@@ -161,7 +161,7 @@ def print_seams(model: PriorModel) -> None:
 if __name__ == "__main__":
     model = load_model(sys.argv[1])
     demo = load_model(demo_model())
-    picture = plot_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid)
+    picture = plot_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid[0])
     picture.savefig(IMAGES / "take.png", facecolor="white", bbox_inches="tight")
     plot_vocoders(model, IMAGES / "vocoders.png")
     plot_iterations(model, IMAGES / "iterations.png")

@@ -29,7 +29,7 @@ TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
 def plot_take(
     result: GenerationResult,
     spectrogram: SpectrogramSettings,
-    grid: tuple[int, int],
+    rows: int,
     narrow: bool = False,
     dark: bool = False,
 ) -> Figure:
@@ -40,7 +40,7 @@ def plot_take(
     Args:
         result: the take.
         spectrogram: spectrogram settings of its model.
-        grid: rows and columns of a chunk's code map.
+        rows: number of rows of the code map.
         narrow: whether the plot is for the window of a phone, with larger letters.
         dark: whether the plot is for a dark page.
     """
@@ -54,7 +54,7 @@ def plot_take(
     ink = INK_ON_DARK if dark else INK
     _plot_mel(figure, mel, result, spectrogram, ink)
     for level, panel in enumerate(panels):
-        _plot_codes(panel, result, level, grid)
+        _plot_codes(panel, result, level, rows)
     for axes in (mel, *panels):
         axes.spines[:].set_visible(False)
         axes.tick_params(colors=ink, labelsize=10)
@@ -118,9 +118,9 @@ def _hertz_to_mel(hertz: float) -> float:
     return 2595 * float(np.log10(1 + hertz / 700))
 
 
-def _plot_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[int, int]) -> None:
+def _plot_codes(axes: Axes, result: GenerationResult, level: int, rows: int) -> None:
     column = result.layout.column_samples / result.sample_rate
-    for start, codes in result.layout.maps(result.codes.unflatten(1, grid)):
+    for start, codes in result.layout.maps(result.codes.unflatten(1, (rows, -1))):
         left = start / result.sample_rate
         axes.imshow(
             codes[..., level].numpy(),
@@ -129,9 +129,9 @@ def _plot_codes(axes: Axes, result: GenerationResult, level: int, grid: tuple[in
             cmap="viridis",
             vmin=0,
             vmax=max(1, int(result.codes.max())),
-            extent=(left, left + codes.shape[1] * column, 0, grid[0]),
+            extent=(left, left + codes.shape[1] * column, 0, rows),
             interpolation="nearest",
         )
-    axes.set_ylim(0, grid[0])
+    axes.set_ylim(0, rows)
     axes.set_yticks([])
     axes.set_ylabel(f"level {level}", rotation=0, ha="right", va="center", fontsize=10)

@@ -37,7 +37,7 @@ class Take:
         model: the model that made the take.
         model_key: identifier of the model in the list of models.
         spectrogram: spectrogram settings of the model.
-        grid: rows and columns of the model's code map.
+        rows: number of rows of the model's code map.
         made_at: time at which the take was made, on the clock of `time.monotonic`.
     """
 
@@ -46,7 +46,7 @@ class Take:
     model: ModelIdentity
     model_key: str
     spectrogram: SpectrogramSettings
-    grid: tuple[int, int]
+    rows: int
     made_at: float = field(default_factory=time.monotonic)
 
     @property

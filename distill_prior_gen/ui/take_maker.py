@@ -135,7 +135,7 @@ class TakeMaker:
                     loaded.identity,
                     key,
                     loaded.spectrogram,
-                    loaded.grid,
+                    loaded.grid[0],
                 )
                 self._store(take, owner)
         finally:

@@ -65,7 +65,7 @@ def show_details(
     picture = None
     if take := session.takes.get(number or 0):
         looks = screen["narrow"], screen["dark"]
-        picture = to_pixels(plot_take(take.result, take.spectrogram, take.grid, *looks))
+        picture = to_pixels(plot_take(take.result, take.spectrogram, take.rows, *looks))
     return picture, "", gr.File(None, visible=False)
 
 

@@ -30,7 +30,12 @@ from distill_prior_gen.ui.pictures import plot_take, to_pixels
 from distill_prior_gen.ui.session import MAX_SESSION_TAKES, Session, label_takes
 from distill_prior_gen.ui.settings import SETTINGS, format_value
 from distill_prior_gen.ui.take_maker import TakeMaker
-from distill_prior_gen.ui.take_view import page_values, remove_take, undo_remove
+from distill_prior_gen.ui.take_view import (
+    page_values,
+    remove_take,
+    show_details,
+    undo_remove,
+)
 from tests.helpers.models import add_timeline, write_model
 
 pytestmark = pytest.mark.slow
@@ -242,6 +247,14 @@ def test_a_take_is_steered_and_its_settings_come_back(steered):
     maker.make_takes(key, again, 1, session, None, silently)
     assert session.takes[2].result.config == config
     assert session.takes[2].result.codes.equal(session.takes[1].result.codes)
+
+
+def test_a_take_that_was_drawn_whole_is_plotted(steered):
+    maker, session = TakeMaker(steered), Session()
+    maker.make_takes("steered.distill", page(duration=3), 1, session, None, silently)
+    picture, *_ = show_details(1, {"narrow": False, "dark": False}, session)
+    assert picture.shape[2] == 4
+    assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 100
 
 
 def test_the_page_says_whether_a_model_can_be_steered(steered, context):
@@ -667,14 +680,14 @@ def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):
 def test_a_take_shorter_than_a_window_is_drawn(model, samples):
     result = generate(model, GenerationConfig(duration=1, seed=3))
     short = replace(result, audio=result.audio[:samples])
-    assert to_pixels(plot_take(short, model.spectrogram, model.grid)).any()
+    assert to_pixels(plot_take(short, model.spectrogram, model.grid[0])).any()
 
 
 def test_the_picture_for_a_phone_has_larger_letters(model):
     result = generate(model, GenerationConfig(duration=1, seed=3))
     shares = []
     for narrow in (False, True):
-        figure = plot_take(result, model.spectrogram, model.grid, narrow)
+        figure = plot_take(result, model.spectrogram, model.grid[0], narrow)
         width = to_pixels(figure).shape[1]
         shares.append(figure.axes[0].yaxis.label.get_window_extent().height / width)
     assert shares[1] > 2 * shares[0]
@@ -683,7 +696,7 @@ def test_the_picture_for_a_phone_has_larger_letters(model):
 @pytest.mark.parametrize("dark", [False, True])
 def test_letters_of_the_picture_stand_out_from_the_page(model, dark):
     result = generate(model, GenerationConfig(duration=1, seed=3))
-    figure = plot_take(result, model.spectrogram, model.grid, dark=dark)
+    figure = plot_take(result, model.spectrogram, model.grid[0], dark=dark)
     ink = to_rgb(figure.axes[0].yaxis.label.get_color())
     linear = [(c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4) for c in ink]
     luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
@@ -702,7 +715,7 @@ def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
     """Each code of the take is a rectangle of one colour in its column and row."""
     settings = GenerationConfig(duration=1.2, seed=3, overlap=0, sampler=sampler, context_columns=1)
     result = generate(model, settings)
-    figure = plot_take(result, model.spectrogram, model.grid)
+    figure = plot_take(result, model.spectrogram, model.grid[0])
     picture = to_pixels(figure)
     panel = figure.axes[1]
     scale: Any = panel.images[0].norm
