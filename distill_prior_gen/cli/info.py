@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import textwrap
+from pathlib import Path, PurePath
 from typing import Any
 
 import click
+
+LIST_WIDTH = 68
+"""Characters of a line of a list."""
 
 
 @click.command()
@@ -62,9 +66,9 @@ def _timeline(description: dict[str, Any]) -> list[tuple[str, str]]:
         return [("Timeline", "none; 'distill-prior train-timeline' trains one")]
     text = f"remembers {timeline['memory_s']:.1f} s, {timeline['parameters'] / 1e6:.2f} million"
     lines = [("Timeline", f"{text} parameters")]
-    if names := timeline["recording_names"]:
-        lines.append(("  like", ", ".join(dict.fromkeys(names))))
-    return lines
+    names = dict.fromkeys(PurePath(name).stem for name in timeline["recording_names"])
+    rows = textwrap.wrap(", ".join(names), LIST_WIDTH)
+    return lines + [("" if number else "  like", row) for number, row in enumerate(rows)]
 
 
 def _vocoder(description: dict[str, Any]) -> list[tuple[str, str]]:
