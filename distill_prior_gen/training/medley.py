@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,15 @@ MAX_COLUMNS = 50_000
 
 MAX_PIECE_S = 30.0
 """Longest piece of a recording that is encoded at once, which bounds the memory."""
+
+PROFILE_SMOOTHING = (0.25, 0.5, 0.25)
+"""Share of a column that counts for the bin below, its own and the bin above."""
+
+PROFILE_MEDLEYS = 8
+"""Number of medleys that tell what the columns of a recording are like."""
+
+PROFILE_FLOOR = 1e-3
+"""Share of each bin of a recording at least."""
 
 
 class Columns(NamedTuple):
@@ -136,3 +146,53 @@ def join_recordings(encodings: Sequence[Encoding], numbers: Tensor, frame_rate: 
     codes = torch.cat([each.codes for each in encodings])
     descriptors = describe(join_sums([each.sums for each in encodings]), frame_rate)
     return Columns(codes, descriptors, changed, numbers.repeat_interleave(lengths))
+
+
+class Medleys:
+    """Medleys of recordings, and how their columns are described.
+
+    Args:
+        encodings: several encodings of each recording.
+        frame_rate: frames of the spectrogram per second.
+        generator: source of random numbers.
+    """
+
+    def __init__(
+        self,
+        encodings: Sequence[Sequence[Encoding]],
+        frame_rate: float,
+        generator: torch.Generator,
+    ) -> None:
+        self.encodings, self.frame_rate, self.generator = encodings, frame_rate, generator
+
+    def draw(self) -> Columns:
+        """All recordings in random order, each in one of its encodings."""
+        order = torch.randperm(len(self.encodings[0]), generator=self.generator)
+        which = torch.randint(len(self.encodings), (len(order),), generator=self.generator)
+        chosen = [
+            self.encodings[encoding][number]
+            for encoding, number in zip(which.tolist(), order.tolist(), strict=True)
+        ]
+        return join_recordings(chosen, order, self.frame_rate)
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """Values between the bins of the descriptors; see `bin_edges`."""
+        return bin_edges(self._long.descriptors)
+
+    def profile(self) -> Tensor:
+        """Share of the columns of each recording in each bin, ``[recording, descriptor, bin]``."""
+        medley = self._long
+        bins = F.one_hot(to_bins(medley.descriptors, self.edges), NUM_BINS + 1)[..., :NUM_BINS]
+        counts = torch.zeros(len(self.encodings[0]), *bins.shape[1:])
+        counts.index_add_(0, medley.recording, bins.float())
+        kernel = torch.tensor([[PROFILE_SMOOTHING]])
+        padded = F.pad(counts.flatten(0, 1), (1, 1), "replicate")
+        shares = F.conv1d(padded[:, None], kernel)[:, 0].view_as(counts)
+        return (shares / shares.sum(dim=2, keepdim=True).clamp(min=1)).clamp(min=PROFILE_FLOOR)
+
+    @cached_property
+    def _long(self) -> Columns:
+        """Several medleys, because what a column is like depends on what comes before and after."""
+        medleys = [self.draw() for _ in range(PROFILE_MEDLEYS)]
+        return Columns(*(torch.cat(parts) for parts in zip(*medleys, strict=True)))

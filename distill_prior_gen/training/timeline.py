@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,11 +24,9 @@ from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
 from distill_prior_gen.training.medley import (
     Columns,
-    Encoding,
-    bin_edges,
+    Medleys,
     encode_recordings,
     encode_whole,
-    join_recordings,
     to_bins,
 )
 from distill_prior_gen.training.settings import TimelineSettings
@@ -62,15 +59,6 @@ DESCRIPTOR_OPEN_SHARE, ALL_OPEN_SHARE = 0.5, 0.6
 WRONG_SHARE = 0.08
 """Share of the remembered codes that are replaced by random ones, so that the network learns to go
 on after its own mistakes."""
-
-PROFILE_SMOOTHING = (0.25, 0.5, 0.25)
-"""Share of a column that counts for the bin below, its own and the bin above."""
-
-PROFILE_MEDLEYS = 8
-"""Number of medleys that tell what the columns of a recording are like."""
-
-PROFILE_FLOOR = 1e-3
-"""Share of each bin of a recording at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +127,9 @@ def train_timeline(
                 for r in dataset.validation
             ]
             frame_rate = dataset.spectrogram.sample_rate / dataset.spectrogram.hop_length
-            training = _TimelineTraining(
-                network, settings, generator, encodings, frame_rate, held_out
-            )
-            network.profile.copy_(training.profile())
+            medleys = Medleys(encodings, frame_rate, generator)
+            network.profile.copy_(medleys.profile())
+            training = _TimelineTraining(network, settings, generator, medleys, held_out)
         history = train_network(
             network,
             settings,
@@ -191,46 +178,22 @@ class _TimelineTraining:
     """Batches, losses and validation of a timeline prior, for `train_network`.
 
     Attributes:
-        encodings: several encodings of each recording.
-        frame_rate: frames of the spectrogram per second.
+        medleys: what it is trained on.
         held_out: recordings to validate on, ``[column, token]``.
     """
 
     network: TimelineNetwork
     settings: TimelineSettings
     generator: torch.Generator
-    encodings: Sequence[Sequence[Encoding]]
-    frame_rate: float
+    medleys: Medleys
     held_out: Sequence[Tensor]
-
-    @cached_property
-    def edges(self) -> Tensor:
-        """Values between the bins of the descriptors; see `bin_edges`."""
-        return bin_edges(self._long_medley.descriptors)
-
-    @cached_property
-    def _long_medley(self) -> Columns:
-        """Several medleys, because what a column is like depends on what comes before and after."""
-        medleys = [self._medley() for _ in range(PROFILE_MEDLEYS)]
-        return Columns(*(torch.cat(parts) for parts in zip(*medleys, strict=True)))
-
-    def profile(self) -> Tensor:
-        """Share of the columns of each recording in each bin, ``[recording, descriptor, bin]``."""
-        medley = self._long_medley
-        bins = F.one_hot(to_bins(medley.descriptors, self.edges), NUM_BINS + 1)[..., :NUM_BINS]
-        counts = torch.zeros(self.network.profile.shape)
-        counts.index_add_(0, medley.recording, bins.float())
-        kernel = torch.tensor([[PROFILE_SMOOTHING]])
-        padded = F.pad(counts.flatten(0, 1), (1, 1), "replicate")
-        shares = F.conv1d(padded[:, None], kernel)[:, 0].view_as(counts)
-        return (shares / shares.sum(dim=2, keepdim=True).clamp(min=1)).clamp(min=PROFILE_FLOOR)
 
     def batches(self, epoch: int) -> list[list[Columns]]:
         """Windows that are cut anywhere from a medley, for each step of an epoch."""
-        medley = self._medley()
+        medley = self.medleys.draw()
         while len(medley.codes) < WINDOW_COLUMNS:
             medley = Columns(
-                *(torch.cat(pair) for pair in zip(medley, self._medley(), strict=True))
+                *(torch.cat(pair) for pair in zip(medley, self.medleys.draw(), strict=True))
             )
         starts = torch.randint(
             len(medley.codes) - WINDOW_COLUMNS + 1,
@@ -244,19 +207,9 @@ class _TimelineTraining:
         size = self.settings.batch_size
         return [windows[start : start + size] for start in range(0, len(windows), size)]
 
-    def _medley(self) -> Columns:
-        """All recordings in random order, each in one of its encodings."""
-        order = torch.randperm(len(self.encodings[0]), generator=self.generator)
-        which = torch.randint(len(self.encodings), (len(order),), generator=self.generator)
-        chosen = [
-            self.encodings[encoding][number]
-            for encoding, number in zip(which.tolist(), order.tolist(), strict=True)
-        ]
-        return join_recordings(chosen, order, self.frame_rate)
-
     def loss(self, epoch: int, batch: Sequence[Columns]) -> Tensor:
         codes, descriptors, changed, recording = map(torch.stack, zip(*batch, strict=True))
-        bins = to_bins(descriptors.flatten(0, 1), self.edges).view(*changed.shape, -1)
+        bins = to_bins(descriptors.flatten(0, 1), self.medleys.edges).view(*changed.shape, -1)
         uniform = torch.rand(len(codes), 1, 2 + bins.shape[2], generator=self.generator)
         recording = recording.masked_fill(uniform[..., 0] < OPEN_SHARE, self.network.recordings)
         left_open = uniform[..., 2:] < DESCRIPTOR_OPEN_SHARE

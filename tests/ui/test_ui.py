@@ -771,7 +771,7 @@ def test_the_demo_needs_no_model_on_the_command_line(context):
     values = page()
     maker.make_takes("demo", values, 1, session, None, silently)
     expected = (
-        "distill-prior sample -t 0.8 --top-k 5 -d 2 --sampler continue --vocoder mel-griffin-lim "
+        "distill-prior sample -t 0.8 --top-k 5 -d 2 --sampler timeline --vocoder mel-griffin-lim "
         "--quality fast -s 7"
     )
     assert session.takes[1].command() == expected
