@@ -1,5 +1,7 @@
 from .checkpoint import ModelFileError as ModelFileError
 from .config import GenerationConfig as GenerationConfig
+from .config import Region as Region
+from .editing.takes import redraw as redraw
 from .generation import GenerationResult as GenerationResult
 from .generation import generate as generate
 from .generation import generate_takes as generate_takes

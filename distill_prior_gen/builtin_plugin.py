@@ -23,6 +23,7 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.evaluate import evaluate
     from distill_prior_gen.cli.info import info
     from distill_prior_gen.cli.plugins import plugins
+    from distill_prior_gen.cli.redraw import redraw
     from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
     from distill_prior_gen.cli.train import train
@@ -34,6 +35,7 @@ def distill_register_commands(cli: click.Group) -> None:
     for command in (
         sample,
         replay,
+        redraw,
         info,
         train,
         train_prior,

@@ -59,6 +59,9 @@ ALIASES = {"autoregressive": "independent"}
 JOINS = ("spectral", "crossfade")
 """Ways to join chunks: as mels, with one phase over the whole take, or as waveforms."""
 
+MAX_EDITED_S = 86_400.0
+"""Latest second of a take that can be edited."""
+
 QUALITIES = ("fast", "normal", "best")
 """Qualities of vocoders, from the fastest to the most exact."""
 
@@ -202,6 +205,54 @@ class GenerationConfig:
                 f"give one value, or {levels}"
             )
         return values
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of a take that is drawn again.
+
+    Args:
+        start, end: seconds. Whole columns of the code map are drawn, those that the span touches.
+        band: lowest and highest frequency in Hz, whose rows are drawn; None for all.
+        levels: numbers of the levels, 0 for structure, 1 for timbre, 2 for detail; None for all.
+
+    Raises:
+        ValueError: naming the field, its value and what it may be.
+    """
+
+    start: float
+    end: float
+    band: tuple[float, float] | None = None
+    levels: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_number("start", self.start, 0.0, MAX_EDITED_S)
+        check_number("end", self.end, 0.0, MAX_EDITED_S)
+        if not self.start < self.end:
+            raise ValueError(f"start must be before end, not {self.start:g} and {self.end:g}")
+        if self.band is not None:
+            low, high = (check_number("band", hertz, 0.0, math.inf) for hertz in self.band)
+            if not low < high:
+                raise ValueError(f"band must rise, not go from {low:g} to {high:g} Hz")
+            object.__setattr__(self, "band", (low, high))
+        if self.levels is not None:
+            levels = tuple(check_number("levels", level, 0, 31, True) for level in self.levels)
+            if not levels:
+                raise ValueError("levels must name at least one level")
+            object.__setattr__(self, "levels", levels)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of a take: regions that are drawn again.
+
+    Args:
+        regions: the regions.
+        config: sampler, temperature, seed and so on of what is drawn.
+    """
+
+    regions: tuple[Region, ...]
+    config: GenerationConfig
 
 
 FORMATS: dict[str, tuple[int, ...]] = {"wav": (16, 24, 32), "flac": (16, 24), "ogg": (), "mp3": ()}

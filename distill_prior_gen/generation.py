@@ -14,7 +14,7 @@ from torch import Tensor
 
 from distill_prior_gen.audio.joining import rising_fade
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress, no_progress
+from distill_prior_gen.config import QUALITIES, Edit, GenerationConfig, Progress, no_progress
 from distill_prior_gen.memory import check_memory
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.neural_vocoder import choose_vocoder
@@ -51,6 +51,7 @@ class GenerationResult:
         layout: where the chunks lie in the take.
         prompt: the recording that the take starts from, or None.
         gain: factor that keeps the waveform within -1 and 1, usually 1.
+        edits: changes that were made to the take, see `redraw`; its codes are then one chunk.
         timings: seconds for ``sample``, ``decode`` and ``invert``; takes of one call share the
             first two equally.
     """
@@ -64,6 +65,7 @@ class GenerationResult:
     prompt: Prompt | None
     gain: float
     timings: dict[str, float]
+    edits: tuple[Edit, ...] = ()
 
     @property
     def seed(self) -> int:

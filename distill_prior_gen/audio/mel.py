@@ -140,6 +140,12 @@ class SpectrogramSettings:
         density = mel.expm1().clamp(min=0).mT / band_weights
         return (density + MIN_DENSITY).log() @ spread / self.power
 
+    def band_at(self, hertz: float) -> float:
+        """Position of a frequency on an axis of mel bands, from 0 to `n_mels`."""
+        top = self.sample_rate / 2 if self.f_max is None else self.f_max
+        low, mel, high = (2595 * math.log10(1 + f / 700) for f in (self.f_min, hertz, top))
+        return self.n_mels * (mel - low) / (high - low)
+
     def log_mel(self, samples: Tensor) -> Tensor:
         """Log-mel of samples ``[..., samples]``: ``log1p`` of the mel power.
 

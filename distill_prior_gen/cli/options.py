@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
 from typing import Any
 
@@ -172,13 +172,30 @@ TAKE: dict[str, dict[str, Any]] = {
 """Options for the fields of `GenerationConfig`."""
 
 
-def take(show_default: bool) -> Callable[[Any], Any]:
-    """The options of `TAKE`; `explicit_settings` tells which were given."""
+DRAWING = (
+    "temperature",
+    "top-p",
+    "top-k",
+    "min-p",
+    "sampler",
+    "loud",
+    "bright",
+    "noisy",
+    "dense",
+    "seed",
+)
+"""Those of `TAKE` that count for a part of a take."""
+
+
+def take(show_default: bool, names: Collection[str] = ()) -> Callable[[Any], Any]:
+    """The options of `TAKE`, or some of them; `explicit_settings` tells which were given."""
     defaults = {field.name: field.default for field in fields(GenerationConfig)}
 
     def decorate(command: Any) -> Any:
-        for names, settings in reversed(TAKE.items()):
-            name, *short = names.split()
+        for flags, settings in reversed(TAKE.items()):
+            name, *short = flags.split()
+            if names and name[2:] not in names:
+                continue
             default = defaults.get(name[2:].replace("-", "_"))
             shown = show_default and default is not None and not settings.get("is_flag")
             option = click.option(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
+from distill_prior_gen.cli.destination import Destination, resolve_format
 from distill_prior_gen.cli.running import (
-    Destination,
     RunOptions,
     check_registered,
     create_config,
     make_takes,
-    resolve_format,
 )
 from distill_prior_gen.config import SAMPLE_RATES, ExportConfig, GenerationConfig
 from distill_prior_gen.demo import demo_model
@@ -65,10 +64,10 @@ def replay(
 
     changes = options.explicit_settings(settings)
     take = read_sidecar(sidecar)
-    model = model or _find(sidecar, take.model, "--model")
+    model = model or find_file(sidecar, take.model, "--model")
     config = dict(take.config)
     if take.prompt and "prompt" not in changes:
-        config["prompt"] = str(_find(sidecar, take.prompt, "--prompt"))
+        config["prompt"] = str(find_file(sidecar, take.prompt, "--prompt"))
     if unknown := config.keys() - {field.name for field in fields(GenerationConfig)}:
         raise ValueError(
             f"{sidecar} has settings that this version does not know "
@@ -89,10 +88,11 @@ def replay(
     run = RunOptions(device, as_json, progress, quiet)
     if "prompt" in changes:
         take = replace(take, prompt=None)
-    make_takes(model, changed, 1, destination, run, [], original=take)
+    edits = take.read_edits()
+    make_takes(model, changed, 1, destination, run, [], original=take, edits=edits)
 
 
-def _find(sidecar: Path, file: FileReference, option: str) -> Path:
+def find_file(sidecar: Path, file: FileReference, option: str) -> Path:
     """The file that a sidecar refers to; for the demo model, wherever it is installed."""
     for folder in (sidecar.parent, Path(os.path.realpath(sidecar)).parent):
         if os.path.exists(path := folder / file.path):

@@ -3,84 +3,28 @@
 from __future__ import annotations
 
 import json
-import mimetypes
-import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill_prior_gen.atomic import check_writable
+from distill_prior_gen.cli.destination import Destination
 from distill_prior_gen.cli.progress import progress_bar, shows_progress
-from distill_prior_gen.config import FORMATS, ExportConfig, GenerationConfig, Progress
-from distill_prior_gen.export.naming import existing
+from distill_prior_gen.config import (
+    Edit,
+    GenerationConfig,
+    Progress,
+    partial_progress,
+)
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 
 if TYPE_CHECKING:
     from distill_prior_gen.export.sidecar import Sidecar
-
-OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
-"""Suffixes of sound files that are not written, beside those that `mimetypes` knows."""
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where takes are written to.
-
-    Attributes:
-        text: what was given as ``--output``: a file, or a folder for files named after model and
-            seed.
-        export: format, sample rate and bit depth.
-        overwrite: whether existing files may be replaced.
-    """
-
-    text: str
-    export: ExportConfig
-    overwrite: bool
-
-    @property
-    def path(self) -> Path:
-        """The file or folder."""
-        return Path(self.text)
-
-    @staticmethod
-    def is_file(text: str) -> bool:
-        """Whether a text names a file: it has the suffix of a file and is not a folder."""
-        suffix = os.path.splitext(text)[1].lower()
-        if text.endswith(("/", os.sep)) or os.path.isdir(text) or not suffix:
-            return False
-        known = suffix[1:] in FORMATS or suffix in OTHER_FORMATS
-        return known or mimetypes.MimeTypes().guess_type(f"name{suffix}")[0] is not None
-
-    def files(self, count: int) -> list[Path] | None:
-        """The files for `count` takes, or None for a folder; checks that they can be written.
-
-        Raises:
-            FileExistsError: if one exists and may not be replaced.
-            OSError: if one could not be written.
-        """
-        from distill_prior_gen.export.files import check_free
-
-        if not self.is_file(self.text):
-            if os.path.lexists(self.path) and not self.path.is_dir():
-                raise NotADirectoryError(f"{self.path} is a file, not a folder for takes")
-            try:
-                check_writable(self.path / "take")
-            except OSError as error:
-                raise OSError(error.errno, error.strerror, str(self.path)) from error
-            return None
-        paths = [self.path]
-        if count > 1:
-            stem = self.path.stem
-            paths = [self.path.with_stem(f"{stem}-{take}") for take in range(1, count + 1)]
-        for path in paths:
-            if not self.overwrite and (taken := existing(path)):
-                raise FileExistsError(f"{taken} exists; choose another name or add --force")
-            check_free(path, self.overwrite)
-            check_writable(path)
-        return paths
+    from distill_prior_gen.generation import GenerationResult
+    from distill_prior_gen.model import PriorModel
 
 
 @dataclass(frozen=True)
@@ -124,26 +68,6 @@ class WrittenTake:
         return {"path": str(self.path), **asdict(self.sidecar), "timings": self.timings}
 
 
-def resolve_format(output: str, chosen: str | None, default: str) -> str:
-    """The format that the suffix of the output and ``--format`` agree on.
-
-    Raises:
-        ValueError: if they do not.
-    """
-    if not Destination.is_file(output):
-        return chosen or default
-    suffix = os.path.splitext(output)[1]
-    form = suffix[1:].lower()
-    if form not in FORMATS:
-        raise ValueError(
-            f"--output must end in one of .{', .'.join(FORMATS)}, not {suffix}; "
-            "a folder of that name must end in /"
-        )
-    if chosen not in (None, form):
-        raise ValueError(f"--format is {chosen}, but --output ends in {suffix}")
-    return form
-
-
 def create_config(settings: dict[str, Any]) -> GenerationConfig:
     """The settings of a take.
 
@@ -179,6 +103,7 @@ def make_takes(
     options: RunOptions,
     notes: list[str],
     original: Sidecar | None = None,
+    edits: Sequence[Edit] = (),
 ) -> None:
     """Make takes, write them, and print their paths or descriptions.
 
@@ -191,6 +116,7 @@ def make_takes(
         notes: lines for standard error, printed at the end.
         original: sidecar of the take that is made again, whose tags are kept; its files are
             expected to be the same.
+        edits: changes of the takes. Several takes differ in the seed of the last one alone.
     """
     paths = destination.files(count)
     start = time.perf_counter()
@@ -198,7 +124,9 @@ def make_takes(
     tags = original.tags if original else None
     try:
         with progress_bar(options.shows_progress) as report:
-            _generate(model, config, count, destination, paths, options.device, tags, report, takes)
+            loaded, load_time = _load(model, options.device, report)
+            results = _results(loaded, config, count, edits, report)
+            _write(results, loaded, load_time, destination, paths, tags, takes)
     finally:  # also what was finished before an error or an interruption
         _print_takes(takes, options.as_json, count)
         notes = [*notes, *_clipping_notes(takes), *_replaced_files(takes, original)]
@@ -208,35 +136,65 @@ def make_takes(
             click.echo(note, err=True)
 
 
-def _generate(
-    model: Path,
-    config: GenerationConfig,
-    count: int,
-    destination: Destination,
-    paths: list[Path] | None,
-    device: str,
-    tags: dict[str, str] | None,
-    report: Progress,
-    takes: list[WrittenTake],
-) -> None:
-    """Make takes and append each to `takes` when it is written."""
+def _load(model: Path, device: str, report: Progress) -> tuple[PriorModel, float]:
+    """The model, and the seconds that it took to load it."""
     start = time.perf_counter()
     report(0.0, "Loading the model...")
-    from distill_prior_gen.export.files import write_named_take, write_take
-    from distill_prior_gen.generation import generate_takes
     from distill_prior_gen.model import load_model
 
-    loaded = load_model(model, device)
-    load_time = time.perf_counter() - start
+    return load_model(model, device), time.perf_counter() - start
+
+
+def _results(
+    model: PriorModel,
+    config: GenerationConfig,
+    count: int,
+    edits: Sequence[Edit],
+    report: Progress,
+) -> Iterator[GenerationResult]:
+    """Takes, one after the other; see `make_takes`."""
+    from distill_prior_gen.editing.takes import redraw
+    from distill_prior_gen.generation import generate, generate_takes
+
+    if not edits:
+        yield from generate_takes(model, config, count, report)
+        return
+    steps = len(edits) + count
+    take = generate(model, config, partial_progress(report, 0.0, 1 / steps))
+    *earlier, last = edits
+    for step, edit in enumerate(earlier, 1):
+        stage = partial_progress(report, step / steps, (step + 1) / steps)
+        take = redraw(model, take, edit.regions, edit.config, stage)
+    assert last.config.seed is not None
+    for number in range(count):
+        step = len(edits) + number
+        stage = partial_progress(report, step / steps, (step + 1) / steps)
+        yield redraw(
+            model, take, last.regions, replace(last.config, seed=last.config.seed + number), stage
+        )
+
+
+def _write(
+    results: Iterable[GenerationResult],
+    model: PriorModel,
+    load_time: float,
+    destination: Destination,
+    paths: list[Path] | None,
+    tags: dict[str, str] | None,
+    takes: list[WrittenTake],
+) -> None:
+    """Write takes as soon as they are made, and append each to `takes`."""
+    from distill_prior_gen.export.files import write_named_take, write_take
+
     export, overwrite = destination.export, destination.overwrite
-    for index, result in enumerate(generate_takes(loaded, config, count, report)):
+    for index, result in enumerate(results):
         folder = paths[index].parent if paths else destination.path
         folder.mkdir(parents=True, exist_ok=True)
         if paths:
             path = paths[index]
-            sidecar = write_take(result, loaded.identity, path, export, tags, overwrite)
+            sidecar = write_take(result, model.identity, path, export, tags, overwrite)
         else:
-            path, sidecar = write_named_take(result, loaded.identity, folder, export, tags)
+            path, sidecar = write_named_take(result, model.identity, folder, export, tags)
         timings = {"load": load_time, **result.timings}
         timings = {stage: round(seconds, 3) for stage, seconds in timings.items()}
         takes.append(WrittenTake(path, sidecar, timings))

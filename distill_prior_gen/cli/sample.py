@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
+from distill_prior_gen.cli.destination import Destination, resolve_format
 from distill_prior_gen.cli.running import (
-    Destination,
     RunOptions,
     check_registered,
     create_config,
     make_takes,
-    resolve_format,
 )
 from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.demo import demo_model

@@ -101,6 +101,7 @@ def write_take(
         duration_s=result.duration,
         gain=result.gain * gain,
         tags=tags or {},
+        edits=[asdict(edit) for edit in result.edits],
     )
     _write_pair(path, _encode(audio, sidecar), sidecar.to_json().encode(), overwrite)
     return sidecar

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, get_origin, get_type_hints
 
+from distill_prior_gen.config import Edit, GenerationConfig, Region
+
 TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "license", "software")
 """Tags that a take may have."""
 
@@ -63,6 +65,7 @@ class Sidecar:
         duration_s: length in seconds.
         gain: factor that keeps the waveform within -1 and 1.
         tags: tags that were given for the file.
+        edits: fields of each `Edit` of the take.
     """
 
     version: str
@@ -76,6 +79,7 @@ class Sidecar:
     duration_s: float
     gain: float
     tags: dict[str, str]
+    edits: list[dict[str, Any]]
 
     def to_json(self) -> str:
         """The text of the sidecar."""
@@ -90,6 +94,7 @@ class Sidecar:
         """
         table = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
         model, prompt = table["model"], table["prompt"]
+        table.setdefault("edits", [])  # takes of earlier versions were not edited
         table["model"] = _build(ModelReference, model)
         table["prompt"] = None if prompt is None else _build(FileReference, prompt)
         sidecar = _build(cls, table)
@@ -97,7 +102,22 @@ class Sidecar:
             raise ValueError("prompt is missing")
         if not all(name in TAGS and isinstance(tag, str) for name, tag in sidecar.tags.items()):
             raise ValueError("tags must be text")
+        sidecar.read_edits()
         return sidecar
+
+    def read_edits(self) -> tuple[Edit, ...]:
+        """The edits of the take.
+
+        Raises:
+            ValueError, KeyError or TypeError: if they make no sense.
+        """
+        return tuple(
+            Edit(
+                tuple(Region(**region) for region in edit["regions"]),
+                GenerationConfig(**edit["config"]),
+            )
+            for edit in self.edits
+        )
 
 
 def read_sidecar(path: Path) -> Sidecar:

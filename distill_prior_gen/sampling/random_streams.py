@@ -25,6 +25,9 @@ class Purpose(IntEnum):
     VARIATION = 2
     """Which codes of a prompt are drawn again."""
 
+    CHOICE = 3
+    """Which of several candidates is kept."""
+
 
 def new_seed() -> int:
     """A random seed that is short enough to read out and type."""

@@ -106,16 +106,8 @@ def _plot_mel(
 def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:
     """Ticks at round frequencies for an axis of mel bands: positions and labels."""
     top = spectrogram.f_max or spectrogram.sample_rate / 2
-    low, high = _hertz_to_mel(spectrogram.f_min), _hertz_to_mel(top)
     shown = [hertz for hertz in TICKS_HZ if spectrogram.f_min <= hertz <= top]
-    scale = spectrogram.n_mels / (high - low)
-    positions = [(_hertz_to_mel(hertz) - low) * scale for hertz in shown]
-    return positions, [f"{hertz:,}" for hertz in shown]
-
-
-def _hertz_to_mel(hertz: float) -> float:
-    """Convert a frequency to HTK's mel scale, which the model files use."""
-    return 2595 * float(np.log10(1 + hertz / 700))
+    return [spectrogram.band_at(hertz) for hertz in shown], [f"{hertz:,}" for hertz in shown]
 
 
 def _plot_codes(axes: Axes, result: GenerationResult, level: int, rows: int) -> None:

@@ -1,0 +1,1 @@
+"""Editing takes: code maps of which parts are drawn again."""

@@ -1,0 +1,200 @@
+"""Drawing parts of a code map again, so that they fit what comes before and after.
+
+A sampler draws forwards in time and does not know what follows. Therefore each gap is drawn several
+times, and one of the candidates is chosen by how likely the codes after it make it.
+
+References:
+    D. B. Rubin: The calculation of posterior distributions by data augmentation: comment. 1987,
+    Journal of the American Statistical Association (sampling importance resampling).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill_prior_gen.config import (
+    DESCRIPTORS,
+    GenerationConfig,
+    Progress,
+    no_progress,
+    partial_progress,
+)
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.networks.timeline import NUM_BINS
+from distill_prior_gen.plugins import get_registered, samplers
+from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures
+from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
+from distill_prior_gen.sampling.robust_draw import ExactNetwork, inverse_transform
+from distill_prior_gen.sampling.takes import draw_chunks
+from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
+from distill_prior_gen.torch_state import take_state
+
+CANDIDATES = 16
+"""How often each gap is drawn."""
+
+AHEAD_COLUMNS = 6
+"""Columns after a gap that its candidates are judged by: a second with the default settings."""
+
+
+def redraw_codes(
+    model: PriorModel,
+    codes: Tensor,
+    mask: Tensor,
+    config: GenerationConfig | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Draw parts of a code map again; all other codes stay as they are.
+
+    Args:
+        model: from `load_model`.
+        codes: code map, int64 ``[row, column, level]``, with any number of columns.
+        mask: which codes are drawn again, bool ``[row, column, level]``.
+        config: sampler, temperature and so on, and the seed; None for the defaults. Settings that
+            move over a take move over the map.
+        progress: called with the fraction that is done and a description of the current work.
+
+    Returns:
+        int64 ``[row, column, level]``.
+
+    Raises:
+        ValueError: if settings do not fit the model.
+        FloatingPointError: if the prior's logits are not finite.
+    """
+    config, report = config or GenerationConfig(), progress or no_progress
+    seed = new_seed() if config.seed is None else config.seed
+    config = replace(config, seed=seed, sampler=choose_sampler(model, config.sampler))
+    check_steering(model, config)
+    drawing = _Drawing(model, config, seed, codes.masked_fill(mask, UNKNOWN))
+    gaps = _gaps(mask)
+    with take_state(model.device):
+        for number, (start, end) in enumerate(gaps):
+            stage = partial_progress(report, number / len(gaps), (number + 1) / len(gaps))
+            drawing.fill(start, end, stage)
+    return drawing.codes
+
+
+class _Drawing:
+    """A code map whose gaps are filled from left to right.
+
+    Attributes:
+        codes: int64 ``[row, column, level]``, `UNKNOWN` where not drawn.
+    """
+
+    def __init__(
+        self, model: PriorModel, config: GenerationConfig, seed: int, codes: Tensor
+    ) -> None:
+        self.model, self.config, self.seed, self.codes = model, config, seed, codes
+        self.sampler = get_registered("sampler", config.sampler, samplers())
+        self.drawn = 0  # candidates so far, which have random numbers of their own
+        if self.sampler.whole and model.timeline:
+            network = model.timeline
+            self.context = network.memory + 1
+            self.exact: ExactNetwork[Any] = ExactNetwork(network)
+        else:
+            self.context = min(config.context_columns, model.valid_columns - 1)
+            self.exact = ExactNetwork(model.prior)
+
+    def fill(self, start: int, end: int, progress: Progress) -> None:
+        """Draw what is unknown in the columns from `start` to before `end`."""
+        if self.sampler.whole:
+            self._draw(max(0, start - self.context), end, end + AHEAD_COLUMNS, start, progress)
+            return
+        begin = max(0, start - self.context)
+        step = self.model.valid_columns - self.context
+        for first in range(begin, max(begin + 1, end - self.context), step):
+            stop = first + self.model.valid_columns
+            share = (first - begin) / (end - begin)
+            self._draw(first, stop, stop, max(start, first), partial_progress(progress, share, 1.0))
+
+    def _draw(self, begin: int, stop: int, ahead: int, start: int, progress: Progress) -> None:
+        """Draw columns several times, and keep the candidate that fits best.
+
+        Args:
+            begin: first column that is known to the sampler.
+            stop: column after the last one that the sampler draws or is given.
+            ahead: column after the last one that candidates are judged by.
+            start: first column that is drawn.
+            progress: called while the candidates are drawn.
+        """
+        model, columns = self.model, self.codes.shape[1]
+        unknown = (self.codes == UNKNOWN).any(dim=2).any(dim=0)
+        if not unknown[start:stop].any():  # drawn together with what was before
+            return
+        later = unknown[stop:ahead].nonzero()
+        ahead = stop + int(later[0]) if len(later) else ahead
+        share = start / max(1, columns - 1)
+        config = _settings_at(self.config, model.num_quantizers, share)
+        known = self.codes[:, begin:stop]
+        width = stop - begin if self.sampler.whole else model.grid[1]
+        fixed = F.pad(known, (0, 0, 0, width - known.shape[1]), value=UNKNOWN)
+        chunks = []
+        for _ in range(CANDIDATES):
+            generator = random_generator(self.seed, Purpose.CODES, self.drawn)
+            temperature = config.per_level("temperature", model.num_quantizers)
+            chunks.append(Chunk(generator, fixed.flatten(0, 1), temperature))
+            self.drawn += 1
+        maps = draw_chunks(self.sampler, model, config, chunks, progress)
+        maps = maps.unflatten(1, (len(fixed), -1))[:, :, : known.shape[1]]
+        following = self.codes[:, stop:ahead].expand(CANDIDATES, -1, -1, -1)
+        fits = self._log_probability(torch.cat([maps, following], dim=2), begin, start)
+        uniform = random_generator(self.seed, Purpose.CHOICE, self.drawn).random()
+        chosen = int(inverse_transform(fits, np.array(uniform)))
+        self.codes[:, begin:stop] = maps[chosen]
+
+    def _log_probability(self, maps: Tensor, begin: int, start: int) -> np.ndarray:
+        """Logarithm of the probability of the codes from column `start` on that were not drawn.
+
+        Args:
+            maps: candidates from column `begin` on, ``[candidate, row, column, level]``.
+
+        Returns:
+            float64 ``[candidate]``.
+        """
+        given = self.codes[:, begin : begin + maps.shape[2]] != UNKNOWN
+        given[:, : start - begin] = False
+        predict = self._timeline_logits if self.sampler.whole else self._prior_logits
+        logits = predict(maps)
+        likely = logits.log_softmax(dim=-1).gather(-1, maps[..., None])[..., 0]
+        return (likely * given).sum(dim=(1, 2, 3)).numpy()
+
+    def _timeline_logits(self, maps: Tensor) -> Tensor:
+        """Logits of codes after those before them, ``[candidate, row, column, level, code]``."""
+        network, (count, rows, columns, levels) = self.exact.network, maps.shape
+        codes = maps.transpose(1, 2).flatten(2)  # [candidate, column, token]
+        changed = torch.zeros(count, columns, dtype=torch.int64)
+        recording = torch.full_like(changed, network.recordings)
+        bins = torch.full((count, columns, len(DESCRIPTORS)), NUM_BINS)
+        condition = network.condition(changed, recording, bins)
+        memory = network.remember(network.embed(codes, condition))[:, :-1]
+        logits = network.predict(*(t.flatten(0, 1) for t in (memory, condition, codes)))
+        return logits.view(count, columns, rows, levels, -1).transpose(1, 2)
+
+    def _prior_logits(self, maps: Tensor) -> Tensor:
+        """The same by the prior of single seconds; the first code has no logits but zeros."""
+        width = self.model.grid[1]
+        padded = F.pad(maps, (0, 0, 0, width - maps.shape[2]))
+        tokens = padded.flatten(1)
+        logits = F.pad(self.exact.network(tokens)[:, :-1], (0, 0, 1, 0))
+        return logits.view(*padded.shape, -1)[:, :, : maps.shape[2]]
+
+
+def _settings_at(config: GenerationConfig, levels: int, share: float) -> GenerationConfig:
+    """The settings at a fraction `share` of a take, which do not move any more."""
+    values: dict[str, Any] = {"temperature": temperatures(config, levels, share)}
+    for name in DESCRIPTORS:
+        if isinstance(course := getattr(config, name), tuple):
+            values[name] = course[0] + share * (course[1] - course[0])
+    return replace(config, temperature_end=None, **values)
+
+
+def _gaps(mask: Tensor) -> list[tuple[int, int]]:
+    """Runs of columns in which something is drawn: the first, and the one after the last."""
+    drawn = F.pad(mask.any(dim=2).any(dim=0).int(), (1, 1)).diff()
+    starts, ends = (drawn == 1).nonzero().flatten(), (drawn == -1).nonzero().flatten()
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill_prior_gen import GenerationConfig, load_model
+from distill_prior_gen.editing import redrawing
+from distill_prior_gen.editing.redrawing import redraw_codes
+from tests.helpers.models import add_timeline, write_model
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory):
+    path = write_model(tmp_path_factory.mktemp("timeline") / "small.distill")
+    return load_model(add_timeline(path), "cpu")
+
+
+def random_map(model, columns=20, seed=0):
+    shape = model.grid[0], columns, model.num_quantizers
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(model.codebook_size, shape, generator=generator)
+
+
+@pytest.mark.slow
+@settings(max_examples=15)
+@given(
+    mask=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 19), st.integers(0, 1)), min_size=1),
+    seed=st.integers(0, 2**40),
+)
+@pytest.mark.parametrize("sampler", ["timeline", "continue", "independent"])
+def test_codes_outside_of_the_mask_stay(remembering, sampler, mask, seed):
+    codes = random_map(remembering)
+    before = codes.clone()
+    drawn_again = torch.zeros_like(codes, dtype=torch.bool)
+    drawn_again[tuple(torch.tensor(mask).T)] = True
+    config = GenerationConfig(seed=seed, sampler=sampler)
+    drawn = redraw_codes(remembering, codes, drawn_again, config)
+    assert codes.equal(before)
+    assert drawn[~drawn_again].equal(codes[~drawn_again])
+    assert ((drawn >= 0) & (drawn < remembering.codebook_size)).all()
+    assert redraw_codes(remembering, codes, drawn_again, config).equal(drawn)
+
+
+def test_candidates_are_chosen_by_how_likely_they_make_what_follows(remembering, monkeypatch):
+    codes = random_map(remembering, columns=8)
+    mask = torch.zeros_like(codes, dtype=torch.bool)
+    mask[:, 3] = True
+    network, seen = remembering.timeline, []
+    likely = redrawing._Drawing._log_probability
+
+    def record(self, maps, begin, start):
+        fits = likely(self, maps, begin, start)
+        seen.append((maps, fits))
+        return fits
+
+    monkeypatch.setattr(redrawing._Drawing, "_log_probability", record)
+    chosen = [
+        redraw_codes(remembering, codes, mask, GenerationConfig(seed=seed))[:, 3]
+        for seed in range(40)
+    ]
+    # Independently: the network's own loss of the columns after the gap.
+    for maps, fits in seen[:3]:
+        tokens = maps.transpose(1, 2).flatten(2)
+        with torch.no_grad():
+            changed = torch.zeros(tokens.shape[:2], dtype=torch.int64)
+            bins = torch.full((*changed.shape, 4), 10)
+            condition = network.condition(changed, torch.full_like(changed, 4), bins)
+            memory = network.remember(network.embed(tokens, condition))
+            for number in range(3):
+                tokens_of, condition_of = tokens[number], condition[number]
+                logits = network.predict(memory[number, :-1], condition_of, tokens_of)
+                loss = torch.nn.functional.cross_entropy(
+                    logits[4:].flatten(0, 1), tokens_of[4:].flatten(), reduction="sum"
+                )
+                assert fits[number] == pytest.approx(-float(loss), abs=1e-2)
+    # Each candidate is chosen as often as its share of the likelihood says.
+    fits_of_chosen, expected, variance = 0.0, 0.0, 0.0
+    for column, (maps, fits) in zip(chosen, seen, strict=True):
+        number = next(n for n, candidate in enumerate(maps) if candidate[:, 3].equal(column))
+        share = np.exp(fits - fits.max())
+        share /= share.sum()
+        fits_of_chosen += fits[number]
+        expected += (share * fits).sum()
+        variance += (share * fits**2).sum() - (share * fits).sum() ** 2
+    assert abs(fits_of_chosen - expected) < 4 * variance**0.5
+    assert expected > sum(fits.mean() for _, fits in seen)
