@@ -24,6 +24,9 @@ def partial_progress(report: Progress, start: float, end: float) -> Progress:
     return lambda share, text: report(start + (end - start) * share, text)
 
 
+DESCRIPTORS = ("loud", "bright", "noisy", "dense")
+"""Fields of `GenerationConfig` that steer what the sound is like."""
+
 GENERATION_LIMITS: dict[str, tuple[Any, Any]] = {
     "temperature": (0.1, 2.0),
     "temperature_end": (0.1, 2.0),
@@ -35,23 +38,17 @@ GENERATION_LIMITS: dict[str, tuple[Any, Any]] = {
     "overlap": (0.0, 200.0),
     "vary": (0.0, 1.0),
     "wander": (0.0, 10.0),
-    "loud": (0.0, 1.0),
-    "bright": (0.0, 1.0),
-    "noisy": (0.0, 1.0),
-    "dense": (0.0, 1.0),
+    **dict.fromkeys(DESCRIPTORS, (0.0, 1.0)),
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each number in `GenerationConfig`, both included."""
 
 INTEGERS = ("top_k", "context_columns", "seed")
 PER_LEVEL = ("temperature", "temperature_end", "top_p", "top_k")
-OPTIONAL = ("temperature_end", "vary", "seed", "loud", "bright", "noisy", "dense")
+OPTIONAL = ("temperature_end", "vary", "seed", *DESCRIPTORS)
 FLAGS = ("allow_long", "prompt_crossfade", "loop")
 """Fields of `GenerationConfig` that are whole numbers, that may have a value for each level, that
 may be None, and that are True or False."""
-
-DESCRIPTORS = ("loud", "bright", "noisy", "dense")
-"""Fields of `GenerationConfig` that steer what the sound is like."""
 
 ALIASES = {"autoregressive": "independent"}
 """Former names of samplers."""

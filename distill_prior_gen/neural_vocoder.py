@@ -206,10 +206,20 @@ def find_phase(
         The waveform without padding, float32 ``[samples]``.
     """
 
-    def set_magnitudes(spectra: Tensor, block: slice, last: bool) -> Tensor:
-        real, imaginary = torch.view_as_real(spectra).unbind(-1)
-        power = real.square().addcmul_(imaginary, imaginary).clamp_(min=MIN_POWER)
-        return spectra.mul_(power.rsqrt_().mul_(magnitudes[block]))
+    def change(spectra: Tensor, block: slice, last: bool) -> Tensor:
+        return set_magnitudes(spectra, magnitudes[block])
 
     wave = torch.from_numpy(noise.copy()).to(magnitudes.device)
-    return iterate(transform, wave, set_magnitudes, iterations, progress)
+    return iterate(transform, wave, change, iterations, progress)
+
+
+def set_magnitudes(spectra: Tensor, magnitudes: Tensor) -> Tensor:
+    """Give spectra other magnitudes and keep their phase, in place.
+
+    Args:
+        spectra: complex ``[frame, bin]``.
+        magnitudes: ``[frame, bin]``.
+    """
+    real, imaginary = torch.view_as_real(spectra).unbind(-1)
+    power = real.square().addcmul_(imaginary, imaginary).clamp_(min=MIN_POWER)
+    return spectra.mul_(power.rsqrt_().mul_(magnitudes))

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from distill_prior_gen.config import (
+    DESCRIPTORS,
     FORMATS,
     GENERATION_LIMITS,
     JOINS,
@@ -63,10 +64,10 @@ class Course(click.FloatRange):
         return numbers if len(numbers) > 1 else numbers[0]
 
 
-def _course(text: str) -> dict[str, Any]:
+def _course(name: str, text: str) -> dict[str, Any]:
     """The option for a field of `DESCRIPTORS`."""
     return {
-        "type": Course(0.0, 1.0),
+        "type": Course(*GENERATION_LIMITS[name]),
         "metavar": "X[:Y]",
         "help": f"With 'timeline': {text}; from 0 to 1 over what the recordings have. X:Y moves "
         "from X to Y over the take.",
@@ -141,10 +142,10 @@ TAKE: dict[str, dict[str, Any]] = {
         "help": "With 'timeline': begin in the manner of this recording of the training; "
         "'distill-prior info MODEL' lists them.",
     },
-    "--loud": _course("how loud"),
-    "--bright": _course("how bright"),
-    "--noisy": _course("how noisy rather than tonal"),
-    "--dense": _course("how many onsets"),
+    "--loud": _course("loud", "how loud"),
+    "--bright": _course("bright", "how bright"),
+    "--noisy": _course("noisy", "how noisy rather than tonal"),
+    "--dense": _course("dense", "how many onsets"),
     "--context-columns": {
         "type": click.IntRange(*GENERATION_LIMITS["context_columns"]),
         "help": "With 'continue': number of columns of codes that a chunk shares with the one "
@@ -172,18 +173,7 @@ TAKE: dict[str, dict[str, Any]] = {
 """Options for the fields of `GenerationConfig`."""
 
 
-DRAWING = (
-    "temperature",
-    "top-p",
-    "top-k",
-    "min-p",
-    "sampler",
-    "loud",
-    "bright",
-    "noisy",
-    "dense",
-    "seed",
-)
+DRAWING = ("temperature", "top-p", "top-k", "min-p", "sampler", *DESCRIPTORS, "seed")
 """Those of `TAKE` that count for a part of a take."""
 
 

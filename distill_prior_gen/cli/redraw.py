@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.destination import Destination, resolve_format
-from distill_prior_gen.cli.replay import find_file
+from distill_prior_gen.cli.destination import Destination
+from distill_prior_gen.cli.former_takes import FormerTake
 from distill_prior_gen.cli.running import (
     RunOptions,
     check_registered,
     create_config,
     make_takes,
 )
-from distill_prior_gen.config import SAMPLE_RATES, Edit, ExportConfig, Region
+from distill_prior_gen.config import Edit, Region
 
 BANDS = {"low": (0.0, 500.0), "mid": (500.0, 4000.0), "high": (4000.0, 1e6)}
 """Frequencies in Hz of the bands that have a name."""
@@ -131,28 +130,19 @@ def redraw(
     Everything outside of the spans stays as it is. Settings that are not given are those of the
     take, except for the seed. 'distill-prior replay' makes the redrawn take again.
     """
-    from distill_prior_gen.export.sidecar import read_sidecar
     from distill_prior_gen.sampling.random_streams import new_seed
 
-    take = read_sidecar(sidecar)
-    model = model or find_file(sidecar, take.model, "--model")
-    config = dict(take.config)
-    if take.prompt:
-        config["prompt"] = str(find_file(sidecar, take.prompt, "'distill-prior replay --prompt'"))
+    former = FormerTake.read(sidecar, model)
+    changes = {"seed": new_seed()} | options.explicit_settings(settings)
     try:
-        original = create_config(config)
-        drawn = create_config(config | {"seed": new_seed()} | options.explicit_settings(settings))
+        config, drawn = create_config(former.config), create_config(former.config | changes)
         regions = tuple(Region(start, end, band, levels) for start, end in spans)
-        chosen = resolve_format(output, format_, take.format)
-        if sample_rate is None and take.sample_rate in SAMPLE_RATES:
-            sample_rate = take.sample_rate
-        if bit_depth is None and chosen == take.format:
-            bit_depth = take.bit_depth
-        export = ExportConfig(chosen, sample_rate, bit_depth)
+        export = former.export(output, format_, sample_rate, bit_depth)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     check_registered(drawn)
-    edits = (*take.read_edits(), Edit(regions, replace(drawn, like=None)))
     destination = Destination(output, export, force)
     run = RunOptions(device, as_json, progress, quiet)
-    make_takes(model, original, count, destination, run, [], original=take, edits=edits)
+    take = former.sidecar
+    edits = (*take.read_edits(), Edit(regions, drawn))
+    make_takes(former.model, config, count, destination, run, [], original=take, edits=edits)

@@ -22,17 +22,15 @@ from distill_prior_gen.config import (
     DESCRIPTORS,
     GenerationConfig,
     Progress,
-    no_progress,
     partial_progress,
 )
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.timeline import NUM_BINS
 from distill_prior_gen.plugins import get_registered, samplers
-from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures
-from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
+from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures, value_at
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.sampling.robust_draw import ExactNetwork, inverse_transform
 from distill_prior_gen.sampling.takes import draw_chunks
-from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
 from distill_prior_gen.torch_state import take_state
 
 CANDIDATES = 16
@@ -46,8 +44,8 @@ def redraw_codes(
     model: PriorModel,
     codes: Tensor,
     mask: Tensor,
-    config: GenerationConfig | None = None,
-    progress: Progress | None = None,
+    config: GenerationConfig,
+    progress: Progress,
 ) -> Tensor:
     """Draw parts of a code map again; all other codes stay as they are.
 
@@ -55,26 +53,22 @@ def redraw_codes(
         model: from `load_model`.
         codes: code map, int64 ``[row, column, level]``, with any number of columns.
         mask: which codes are drawn again, bool ``[row, column, level]``.
-        config: sampler, temperature and so on, and the seed; None for the defaults. Settings that
-            move over a take move over the map.
+        config: temperature and so on, with a seed and the name of a sampler of the model. Settings
+            that move over a take move over the map.
         progress: called with the fraction that is done and a description of the current work.
 
     Returns:
         int64 ``[row, column, level]``.
 
     Raises:
-        ValueError: if settings do not fit the model.
+        ValueError: if there is no such sampler, or settings do not fit the model.
         FloatingPointError: if the prior's logits are not finite.
     """
-    config, report = config or GenerationConfig(), progress or no_progress
-    seed = new_seed() if config.seed is None else config.seed
-    config = replace(config, seed=seed, sampler=choose_sampler(model, config.sampler))
-    check_steering(model, config)
-    drawing = _Drawing(model, config, seed, codes.masked_fill(mask, UNKNOWN))
+    drawing = _Drawing(model, config, codes.masked_fill(mask, UNKNOWN))
     gaps = _gaps(mask)
     with take_state(model.device):
         for number, (start, end) in enumerate(gaps):
-            stage = partial_progress(report, number / len(gaps), (number + 1) / len(gaps))
+            stage = partial_progress(progress, number / len(gaps), (number + 1) / len(gaps))
             drawing.fill(start, end, stage)
     return drawing.codes
 
@@ -86,19 +80,16 @@ class _Drawing:
         codes: int64 ``[row, column, level]``, `UNKNOWN` where not drawn.
     """
 
-    def __init__(
-        self, model: PriorModel, config: GenerationConfig, seed: int, codes: Tensor
-    ) -> None:
-        self.model, self.config, self.seed, self.codes = model, config, seed, codes
+    def __init__(self, model: PriorModel, config: GenerationConfig, codes: Tensor) -> None:
+        assert config.seed is not None
+        self.model, self.config, self.seed, self.codes = model, config, config.seed, codes
         self.sampler = get_registered("sampler", config.sampler, samplers())
         self.drawn = 0  # candidates so far, which have random numbers of their own
+        self.context = min(config.context_columns, model.valid_columns - 1)
+        self.exact: ExactNetwork[Any] = ExactNetwork(model.prior)
         if self.sampler.whole and model.timeline:
-            network = model.timeline
-            self.context = network.memory + 1
-            self.exact: ExactNetwork[Any] = ExactNetwork(network)
-        else:
-            self.context = min(config.context_columns, model.valid_columns - 1)
-            self.exact = ExactNetwork(model.prior)
+            self.context = model.timeline.memory + 1
+            self.exact = ExactNetwork(model.timeline)
 
     def fill(self, start: int, end: int, progress: Progress) -> None:
         """Draw what is unknown in the columns from `start` to before `end`."""
@@ -107,10 +98,11 @@ class _Drawing:
             return
         begin = max(0, start - self.context)
         step = self.model.valid_columns - self.context
-        for first in range(begin, max(begin + 1, end - self.context), step):
+        windows = range(begin, max(begin + 1, end - self.context), step)
+        for number, first in enumerate(windows):
             stop = first + self.model.valid_columns
-            share = (first - begin) / (end - begin)
-            self._draw(first, stop, stop, max(start, first), partial_progress(progress, share, 1.0))
+            stage = partial_progress(progress, number / len(windows), (number + 1) / len(windows))
+            self._draw(first, stop, stop, max(start, first), stage)
 
     def _draw(self, begin: int, stop: int, ahead: int, start: int, progress: Progress) -> None:
         """Draw columns several times, and keep the candidate that fits best.
@@ -156,6 +148,8 @@ class _Drawing:
         Returns:
             float64 ``[candidate]``.
         """
+        if self.sampler.whole and self.model.timeline is None:
+            return np.zeros(len(maps))  # no prior knows maps of this length
         given = self.codes[:, begin : begin + maps.shape[2]] != UNKNOWN
         given[:, : start - begin] = False
         predict = self._timeline_logits if self.sampler.whole else self._prior_logits
@@ -186,10 +180,8 @@ class _Drawing:
 
 def _settings_at(config: GenerationConfig, levels: int, share: float) -> GenerationConfig:
     """The settings at a fraction `share` of a take, which do not move any more."""
-    values: dict[str, Any] = {"temperature": temperatures(config, levels, share)}
-    for name in DESCRIPTORS:
-        if isinstance(course := getattr(config, name), tuple):
-            values[name] = course[0] + share * (course[1] - course[0])
+    values: dict[str, Any] = {n: value_at(getattr(config, n), share) for n in DESCRIPTORS}
+    values["temperature"] = temperatures(config, levels, share)
     return replace(config, temperature_end=None, **values)
 
 

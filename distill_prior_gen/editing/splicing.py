@@ -13,14 +13,12 @@ from torch import Tensor
 from distill_prior_gen.audio.griffin_lim import Transform
 from distill_prior_gen.audio.joining import rising_fade
 from distill_prior_gen.audio.mel import SpectrogramSettings
+from distill_prior_gen.neural_vocoder import set_magnitudes
 
 ITERATIONS = 32
 
 FADE_S = 0.01
 """Length of the crossfades at both borders, where the waveforms are nearly the same by then."""
-
-MIN_POWER = 1e-18
-"""Lower limit of the power of a bin, by whose root it is divided."""
 
 
 @torch.no_grad()
@@ -52,9 +50,8 @@ def splice(
         target.append(spectra.abs())
         return spectra
 
-    def set_magnitudes(spectra: Tensor, block: slice) -> Tensor:
-        power = spectra.abs().square().clamp_(min=MIN_POWER)
-        return spectra.mul_(power.rsqrt_().mul_(magnitudes[block]))
+    def change(spectra: Tensor, block: slice) -> Tensor:
+        return set_magnitudes(spectra, magnitudes[block])
 
     def padded(samples: Tensor) -> Tensor:
         wave = samples.new_zeros(transform.length)
@@ -70,7 +67,7 @@ def splice(
     wave = new if alike >= 0 else -new
     for _ in range(ITERATIONS):
         wave = torch.cat([old[:begin], wave[begin:stop], old[stop:]])
-        result = transform.filter(padded(wave), set_magnitudes)[transform.inside]
+        result = transform.filter(padded(wave), change)[transform.inside]
         wave = torch.cat([result, old[covered:]])
     weight = torch.zeros_like(old)
     weight[begin:stop] = 1

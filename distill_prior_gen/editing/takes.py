@@ -25,7 +25,7 @@ from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.plugins import get_registered, vocoders
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
-from distill_prior_gen.sampling.timeline import choose_sampler
+from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.vocoding import Inversion
@@ -47,7 +47,8 @@ def redraw(
     """Draw regions of a take again; everything else stays.
 
     The new codes fit those before and after them, see `redraw_codes`. Samples change where the new
-    codes are heard, and within half a window of the spectrogram around it.
+    codes are heard, and within half a window of the spectrogram around it. If the new sound would
+    clip, all samples are scaled, see `GenerationResult.gain`.
 
     Args:
         model: the model that made the take.
@@ -66,9 +67,12 @@ def redraw(
         FloatingPointError: if the prior's logits are not finite.
     """
     report, layout = progress or no_progress, take.layout
-    if not isinstance(layout, ContinuousLayout) or layout.loop:
-        kind = "a loop" if isinstance(layout, ContinuousLayout) else "a take of independent chunks"
-        raise ValueError(f"{kind} cannot be redrawn; make one without that setting")
+    if not isinstance(layout, ContinuousLayout):
+        raise ValueError(
+            "a take of independent chunks cannot be redrawn; make it with another sampler"
+        )
+    if layout.loop:
+        raise ValueError("a loop cannot be redrawn; make the take without 'loop'")
     config = _drawing_settings(model, config or replace(take.config, seed=None))
     old = layout.code_map(take.codes.unflatten(1, (model.grid[0], -1)))
     mask = find_codes(model, layout, regions)
@@ -90,7 +94,7 @@ def redraw(
 
 def _drawing_settings(model: PriorModel, config: GenerationConfig) -> GenerationConfig:
     """Settings with a seed and a sampler, without those that only a whole take can have."""
-    return replace(
+    settings = replace(
         config,
         seed=new_seed() if config.seed is None else config.seed,
         sampler=choose_sampler(model, config.sampler),
@@ -100,6 +104,8 @@ def _drawing_settings(model: PriorModel, config: GenerationConfig) -> Generation
         loop=False,
         like=None,
     )
+    check_steering(model, settings)
+    return settings
 
 
 def find_codes(model: PriorModel, layout: ContinuousLayout, regions: Sequence[Region]) -> Tensor:

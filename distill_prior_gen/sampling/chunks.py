@@ -65,6 +65,13 @@ def temperatures(config: GenerationConfig, levels: int, share: float) -> tuple[f
     return tuple(a + share * (b - a) for a, b in zip(start, end, strict=True))
 
 
+def value_at(value: float | tuple[float, float] | None, share: float) -> float | None:
+    """A setting that may move over a take, at a fraction `share` of it."""
+    if isinstance(value, tuple):
+        return value[0] + share * (value[1] - value[0])
+    return value
+
+
 def copy_shared_columns(maps: Tensor, chunk: int, shared: Mapping[int, CodeColumn]) -> None:
     """Copy the columns that a chunk shares with others, as far as these have been drawn.
 

@@ -14,7 +14,7 @@ from distill_prior_gen.config import ALIASES, DESCRIPTORS, GenerationConfig, Pro
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.cached_timeline import CachedTimeline
 from distill_prior_gen.networks.timeline import NUM_BINS, TimelineNetwork
-from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures
+from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures, value_at
 from distill_prior_gen.sampling.robust_draw import (
     ROUNDING,
     ExactNetwork,
@@ -172,10 +172,9 @@ def _bins(config: GenerationConfig, share: float) -> np.ndarray:
     """Bin of each descriptor at a fraction `share` of a take, int64 ``[descriptor]``."""
     bins = np.full(len(DESCRIPTORS), NUM_BINS)
     for number, name in enumerate(DESCRIPTORS):
-        value = getattr(config, name)
+        value = value_at(getattr(config, name), share)
         if value is not None:
-            start, end = value if isinstance(value, tuple) else (value, value)
-            bins[number] = min(int(NUM_BINS * (start + share * (end - start))), NUM_BINS - 1)
+            bins[number] = min(int(NUM_BINS * value), NUM_BINS - 1)
     return bins
 
 

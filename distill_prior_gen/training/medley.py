@@ -118,7 +118,9 @@ def bin_edges(descriptors: Tensor) -> Tensor:
         descriptors: ``[column, descriptor]``.
     """
     shares = torch.arange(1, NUM_BINS) / NUM_BINS
-    return descriptors.nanquantile(shares, dim=0).nan_to_num().mT.contiguous()
+    # Values of columns, because between two of them there may be no other number.
+    edges = descriptors.nanquantile(shares, dim=0, interpolation="lower")
+    return edges.nan_to_num().mT.contiguous()
 
 
 def to_bins(descriptors: Tensor, edges: Tensor) -> Tensor:

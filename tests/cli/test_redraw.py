@@ -57,6 +57,17 @@ def test_what_cannot_be_redrawn_is_one_line(run, take, tmp_path, options, code, 
     assert not (tmp_path / "b.wav").exists()
 
 
+def test_settings_of_a_newer_version_are_named(run, take):
+    contents = json.loads(take.read_text())
+    contents["config"]["haunted"] = True
+    take.write_text(json.dumps(contents))
+    result = run("redraw", take, "--span", "1:2", "-o", "b.wav")
+    assert result.exit_code == 1
+    assert (
+        "settings that this version does not know (haunted); install a newer one" in result.stderr
+    )
+
+
 @pytest.mark.parametrize(
     "edits",
     [

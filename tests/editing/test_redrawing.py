@@ -4,10 +4,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_prior_gen import GenerationConfig, load_model
+from distill_prior_gen import GenerationConfig, hookimpl, load_model
+from distill_prior_gen.config import no_progress
 from distill_prior_gen.editing import redrawing
 from distill_prior_gen.editing.redrawing import redraw_codes
 from tests.helpers.models import add_timeline, write_model
+from tests.helpers.plugins import registered
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +37,11 @@ def test_codes_outside_of_the_mask_stay(remembering, sampler, mask, seed):
     drawn_again = torch.zeros_like(codes, dtype=torch.bool)
     drawn_again[tuple(torch.tensor(mask).T)] = True
     config = GenerationConfig(seed=seed, sampler=sampler)
-    drawn = redraw_codes(remembering, codes, drawn_again, config)
+    drawn = redraw_codes(remembering, codes, drawn_again, config, no_progress)
     assert codes.equal(before)
     assert drawn[~drawn_again].equal(codes[~drawn_again])
     assert ((drawn >= 0) & (drawn < remembering.codebook_size)).all()
-    assert redraw_codes(remembering, codes, drawn_again, config).equal(drawn)
+    assert redraw_codes(remembering, codes, drawn_again, config, no_progress).equal(drawn)
 
 
 def test_candidates_are_chosen_by_how_likely_they_make_what_follows(remembering, monkeypatch):
@@ -56,7 +58,9 @@ def test_candidates_are_chosen_by_how_likely_they_make_what_follows(remembering,
 
     monkeypatch.setattr(redrawing._Drawing, "_log_probability", record)
     chosen = [
-        redraw_codes(remembering, codes, mask, GenerationConfig(seed=seed))[:, 3]
+        redraw_codes(
+            remembering, codes, mask, GenerationConfig(seed=seed, sampler="timeline"), no_progress
+        )[:, 3]
         for seed in range(40)
     ]
     # Independently: the network's own loss of the columns after the gap.
@@ -85,3 +89,40 @@ def test_candidates_are_chosen_by_how_likely_they_make_what_follows(remembering,
         variance += (share * fits**2).sum() - (share * fits).sum() ** 2
     assert abs(fits_of_chosen - expected) < 4 * variance**0.5
     assert expected > sum(fits.mean() for _, fits in seen)
+
+
+@pytest.mark.parametrize("sampler", ["timeline", "continue"])
+def test_progress_rises(remembering, sampler):
+    codes, shares = random_map(remembering, columns=30), []
+    mask = torch.zeros_like(codes, dtype=torch.bool)
+    mask[:, 2:14] = mask[:, 20:24] = True
+    config = GenerationConfig(seed=0, sampler=sampler)
+    redraw_codes(remembering, codes, mask, config, lambda share, text: shares.append(share))
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.1
+    assert 0.8 < shares[-1] <= 1
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_samplers_of_plugins_redraw_models_without_a_timeline_prior(model, whole):
+    def draw_noise(model, config, chunks, progress):
+        codes = [
+            torch.from_numpy(chunk.generator.integers(0, model.codebook_size, chunk.fixed.shape))
+            for chunk in chunks
+        ]
+        fixed = torch.stack([chunk.fixed for chunk in chunks])
+        return torch.stack(codes).where(fixed < 0, fixed)
+
+    class Plugin:
+        @hookimpl
+        def distill_register_prior_samplers(self, register):
+            register("noise", draw_noise, continues=True, whole=whole)
+
+    codes = random_map(model)
+    mask = torch.zeros_like(codes, dtype=torch.bool)
+    mask[:, 5:9] = True
+    config = GenerationConfig(seed=0, sampler="noise")
+    with registered(Plugin()):
+        drawn = redraw_codes(model, codes, mask, config, no_progress)
+    assert drawn[~mask].equal(codes[~mask])
+    assert (drawn[mask] != codes[mask]).double().mean() > 0.5

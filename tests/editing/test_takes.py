@@ -106,10 +106,16 @@ def test_regions_that_make_no_sense_are_refused(arguments, message):
         Region(*arguments)
 
 
-@pytest.mark.parametrize("settings", [{"loop": True}, {"sampler": "independent"}])
-def test_loops_and_independent_chunks_are_refused(remembering, settings):
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loop": True}, "a loop cannot be redrawn; make the take without 'loop'"),
+        ({"sampler": "independent"}, "independent chunks cannot be redrawn; make it with another"),
+    ],
+)
+def test_loops_and_independent_chunks_are_refused(remembering, settings, message):
     take = generate(remembering, GenerationConfig(duration=4, quality="fast", **settings))
-    with pytest.raises(ValueError, match="cannot be redrawn"):
+    with pytest.raises(ValueError, match=message):
         redraw(remembering, take, [Region(1, 2)])
 
 
