@@ -2,7 +2,6 @@ from .checkpoint import ModelFileError as ModelFileError
 from .config import GenerationConfig as GenerationConfig
 from .config import Region as Region
 from .editing.takes import redraw as redraw
-from .generation import GenerationResult as GenerationResult
 from .generation import generate as generate
 from .generation import generate_takes as generate_takes
 from .generation import invert_mel as invert_mel
@@ -11,6 +10,7 @@ from .hookspecs import hookimpl as hookimpl
 from .hookspecs import hookspec as hookspec
 from .model import PriorModel as PriorModel
 from .model import load_model as load_model
+from .result import GenerationResult as GenerationResult
 from .sampling.filters import filter_logits as filter_logits
 from .training.data import read_dataset as read_dataset
 from .training.output import save_model as save_model

@@ -204,6 +204,13 @@ class GenerationConfig:
         return values
 
 
+MASKS = ("periodic", "onsets")
+"""Kinds of columns that a region may keep, see `Region`."""
+
+KEPT_AROUND_ONSETS_MS = 80.0
+"""How much is kept around each onset if nothing else is asked for."""
+
+
 @dataclass(frozen=True)
 class Region:
     """A part of a take that is drawn again.
@@ -212,6 +219,9 @@ class Region:
         start, end: seconds. Whole columns of the code map are drawn, those that the span touches.
         band: lowest and highest frequency in Hz, whose rows are drawn; None for all.
         levels: numbers of the levels, 0 for structure, 1 for timbre, 2 for detail; None for all.
+        keep: columns that stay as they are: ``("periodic", N)`` for every N-th one of the map,
+            ``("onsets", MS)`` for those within MS milliseconds after an onset of the sound; None
+            for none.
 
     Raises:
         ValueError: naming the field, its value and what it may be.
@@ -221,6 +231,7 @@ class Region:
     end: float
     band: tuple[float, float] | None = None
     levels: tuple[int, ...] | None = None
+    keep: tuple[str, float] | None = None
 
     def __post_init__(self) -> None:
         check_number("start", self.start, 0.0, MAX_EDITED_S)
@@ -237,19 +248,12 @@ class Region:
             if not levels:
                 raise ValueError("levels must name at least one level")
             object.__setattr__(self, "levels", levels)
-
-
-@dataclass(frozen=True)
-class Edit:
-    """A change of a take: regions that are drawn again.
-
-    Args:
-        regions: the regions.
-        config: sampler, temperature, seed and so on of what is drawn.
-    """
-
-    regions: tuple[Region, ...]
-    config: GenerationConfig
+        if self.keep is not None:
+            kind, amount = self.keep
+            check_choice("keep", kind, MASKS)
+            low, high = (2.0, 1000.0) if kind == "periodic" else (1.0, 1000.0)
+            amount = check_number(f"keep {kind}", amount, low, high, kind == "periodic")
+            object.__setattr__(self, "keep", (kind, amount))
 
 
 FORMATS: dict[str, tuple[int, ...]] = {"wav": (16, 24, 32), "flac": (16, 24), "ogg": (), "mp3": ()}

@@ -21,6 +21,7 @@ from distill_prior_gen import (
     load_model,
     read_dataset,
 )
+from distill_prior_gen.audio.onsets import onset_envelope
 from distill_prior_gen.config import DESCRIPTORS
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.closeness import Reference
@@ -30,7 +31,7 @@ from distill_prior_gen.evaluation.metrics import second_metrics
 from distill_prior_gen.evaluation.novelty import measure_novelty
 from distill_prior_gen.evaluation.rendering import as_chunks
 from distill_prior_gen.training.data import Dataset
-from distill_prior_gen.training.descriptors import describe, onset_envelope, sum_columns
+from distill_prior_gen.training.descriptors import describe, sum_columns
 from distill_prior_gen.ui.pictures import hertz_ticks
 
 IMAGES = Path(__file__).parent / "images"

@@ -23,8 +23,8 @@ from distill_prior_gen.plugins import get_registered, samplers, vocoders
 
 if TYPE_CHECKING:
     from distill_prior_gen.export.sidecar import Sidecar
-    from distill_prior_gen.generation import GenerationResult
     from distill_prior_gen.model import PriorModel
+    from distill_prior_gen.result import GenerationResult
 
 
 @dataclass(frozen=True)

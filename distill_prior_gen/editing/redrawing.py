@@ -46,6 +46,7 @@ def redraw_codes(
     mask: Tensor,
     config: GenerationConfig,
     progress: Progress,
+    loop: bool = False,
 ) -> Tensor:
     """Draw parts of a code map again; all other codes stay as they are.
 
@@ -56,6 +57,7 @@ def redraw_codes(
         config: temperature and so on, with a seed and the name of a sampler of the model. Settings
             that move over a take move over the map.
         progress: called with the fraction that is done and a description of the current work.
+        loop: whether the first column follows the last.
 
     Returns:
         int64 ``[row, column, level]``.
@@ -64,13 +66,21 @@ def redraw_codes(
         ValueError: if there is no such sampler, or settings do not fit the model.
         FloatingPointError: if the prior's logits are not finite.
     """
+    if loop and _columns(mask).all():  # then its end leads into what was drawn first
+        first, closing = partial_progress(progress, 0.0, 0.8), partial_progress(progress, 0.8, 1.0)
+        codes = redraw_codes(model, codes, mask, config, first)
+        mask = mask.clone()
+        mask[:, AHEAD_COLUMNS:] = False
+        return redraw_codes(model, codes, mask, config, closing, mask.shape[1] > AHEAD_COLUMNS)
+    shift = _middle_of_longest_run(~_columns(mask)) if loop else 0
+    codes, mask = codes.roll(-shift, dims=1), mask.roll(-shift, dims=1)
     drawing = _Drawing(model, config, codes.masked_fill(mask, UNKNOWN))
     gaps = _gaps(mask)
     with take_state(model.device):
         for number, (start, end) in enumerate(gaps):
             stage = partial_progress(progress, number / len(gaps), (number + 1) / len(gaps))
             drawing.fill(start, end, stage)
-    return drawing.codes
+    return drawing.codes.roll(shift, dims=1)
 
 
 class _Drawing:
@@ -115,7 +125,7 @@ class _Drawing:
             progress: called while the candidates are drawn.
         """
         model, columns = self.model, self.codes.shape[1]
-        unknown = (self.codes == UNKNOWN).any(dim=2).any(dim=0)
+        unknown = _columns(self.codes == UNKNOWN)
         if not unknown[start:stop].any():  # drawn together with what was before
             return
         later = unknown[stop:ahead].nonzero()
@@ -152,13 +162,21 @@ class _Drawing:
             return np.zeros(len(maps))  # no prior knows maps of this length
         given = self.codes[:, begin : begin + maps.shape[2]] != UNKNOWN
         given[:, : start - begin] = False
+        judged = _columns(given).nonzero().flatten()
+        if not len(judged):
+            return np.zeros(len(maps))
+        first = int(judged[0])
         predict = self._timeline_logits if self.sampler.whole else self._prior_logits
-        logits = predict(maps)
-        likely = logits.log_softmax(dim=-1).gather(-1, maps[..., None])[..., 0]
-        return (likely * given).sum(dim=(1, 2, 3)).numpy()
+        likely = predict(maps, first).log_softmax(dim=-1)
+        chosen = likely.gather(-1, maps[:, :, first:, :, None])[..., 0]
+        return (chosen * given[:, first:]).sum(dim=(1, 2, 3)).numpy()
 
-    def _timeline_logits(self, maps: Tensor) -> Tensor:
-        """Logits of codes after those before them, ``[candidate, row, column, level, code]``."""
+    def _timeline_logits(self, maps: Tensor, first: int) -> Tensor:
+        """Logits of codes after those before them, for columns from `first` on.
+
+        Returns:
+            float64 ``[candidate, row, column, level, code]``.
+        """
         network, (count, rows, columns, levels) = self.exact.network, maps.shape
         codes = maps.transpose(1, 2).flatten(2)  # [candidate, column, token]
         changed = torch.zeros(count, columns, dtype=torch.int64)
@@ -166,16 +184,20 @@ class _Drawing:
         bins = torch.full((count, columns, len(DESCRIPTORS)), NUM_BINS)
         condition = network.condition(changed, recording, bins)
         memory = network.remember(network.embed(codes, condition))[:, :-1]
-        logits = network.predict(*(t.flatten(0, 1) for t in (memory, condition, codes)))
-        return logits.view(count, columns, rows, levels, -1).transpose(1, 2)
+        judged = (tensor[:, first:].flatten(0, 1) for tensor in (memory, condition, codes))
+        return (
+            network.predict(*judged)
+            .view(count, -1, rows, levels, network.codebook_size)
+            .transpose(1, 2)
+        )
 
-    def _prior_logits(self, maps: Tensor) -> Tensor:
+    def _prior_logits(self, maps: Tensor, first: int) -> Tensor:
         """The same by the prior of single seconds; the first code has no logits but zeros."""
         width = self.model.grid[1]
         padded = F.pad(maps, (0, 0, 0, width - maps.shape[2]))
         tokens = padded.flatten(1)
         logits = F.pad(self.exact.network(tokens)[:, :-1], (0, 0, 1, 0))
-        return logits.view(*padded.shape, -1)[:, :, : maps.shape[2]]
+        return logits.view(*padded.shape, -1)[:, :, first : maps.shape[2]]
 
 
 def _settings_at(config: GenerationConfig, levels: int, share: float) -> GenerationConfig:
@@ -187,6 +209,22 @@ def _settings_at(config: GenerationConfig, levels: int, share: float) -> Generat
 
 def _gaps(mask: Tensor) -> list[tuple[int, int]]:
     """Runs of columns in which something is drawn: the first, and the one after the last."""
-    drawn = F.pad(mask.any(dim=2).any(dim=0).int(), (1, 1)).diff()
+    drawn = F.pad(_columns(mask).int(), (1, 1)).diff()
     starts, ends = (drawn == 1).nonzero().flatten(), (drawn == -1).nonzero().flatten()
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def _columns(mask: Tensor) -> Tensor:
+    """Columns of a mask ``[row, column, level]`` in which something is set, bool ``[column]``."""
+    return mask.any(dim=2).any(dim=0)
+
+
+def _middle_of_longest_run(free: Tensor) -> int:
+    """The middle of the longest run of set columns in a circle, bool ``[column]``; or 0."""
+    columns = len(free)
+    twice = F.pad(free.tile(2).int(), (1, 1)).diff()
+    starts, ends = (twice == 1).nonzero().flatten(), (twice == -1).nonzero().flatten()
+    if not len(starts):
+        return 0
+    longest = int((ends - starts).argmax())
+    return int(starts[longest] + ends[longest]) // 2 % columns

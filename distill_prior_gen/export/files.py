@@ -23,9 +23,9 @@ from distill_prior_gen.export.sidecar import (
     relative_path,
 )
 from distill_prior_gen.export.tags import id3
-from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.regular_files import file_sha256
+from distill_prior_gen.result import GenerationResult
 from distill_prior_gen.sampling.prompt import Prompt
 from distill_prior_gen.version import __version__
 

@@ -3,8 +3,6 @@
 References:
     G. Peeters: A large set of audio features for sound description. 2004, CUIDADO project report
     (centroid and flatness).
-    S. Böck, G. Widmer: Maximum filter vibrato suppression for onset detection. 2013, DAFx
-    (spectral flux).
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_prior_gen.audio.onsets import onset_envelope
 from distill_prior_gen.config import DESCRIPTORS
 from distill_prior_gen.networks.vqvae import STRIDE
 
@@ -24,12 +23,6 @@ WINDOW_S = 1.0
 
 SILENCE = 1e-6
 """Power relative to the largest of the recording below which a band is silent: -60 dB."""
-
-FLUX_BANDS = 8
-"""Number of wide bands in which onsets are found."""
-
-FLUX_FLOOR_DB = -40.0
-"""Level relative to the loudest frame below which changes are no onsets."""
 
 
 class ColumnSums(NamedTuple):
@@ -110,19 +103,3 @@ def describe(sums: ColumnSums, frame_rate: float) -> Tensor:
     }
     values = torch.stack([described[name] for name in DESCRIPTORS], dim=1)
     return values.where((around.heard > 0)[:, None] & values.isfinite(), math.nan).float()
-
-
-def onset_envelope(power: Tensor) -> Tensor:
-    """Mean rise of the level of wide bands from frame to frame in dB, ``[frame]``.
-
-    Before the first frame there is silence, so that a sound which begins is an onset.
-
-    Args:
-        power: mel power, float64 ``[n_mels, frames]``.
-    """
-    wide = F.adaptive_avg_pool1d(power.mT, min(FLUX_BANDS, len(power))).mT
-    smooth = F.avg_pool1d(wide[None], 3, 1, 1, count_include_pad=False)[0]
-    level = 10 * (smooth + 1e-12).log10()
-    floor = float(level.max()) + FLUX_FLOOR_DB
-    level = F.pad(level.clamp(min=floor), (1, 0), value=floor)
-    return level.diff(dim=1).clamp(min=0).mean(dim=0)

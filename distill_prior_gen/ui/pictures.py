@@ -15,7 +15,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from distill_prior_gen.generation import GenerationResult
+    from distill_prior_gen.result import GenerationResult
 
 INK, INK_ON_DARK = "#52525b", "#d4d4d8"
 """Colour of lines and letters on a white page, and on a dark one."""

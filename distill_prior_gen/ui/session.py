@@ -12,8 +12,8 @@ from typing import Any
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
-from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.model import ModelIdentity
+from distill_prior_gen.result import GenerationResult
 from distill_prior_gen.sampling.crossfaded_layout import CrossfadedLayout
 from distill_prior_gen.sampling.timeline import TIMELINE
 from distill_prior_gen.ui.library import DEMO

@@ -13,8 +13,8 @@ from weakref import WeakSet, WeakValueDictionary
 import gradio as gr
 import torch
 
-from distill_prior_gen.generation import GenerationResult
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.result import GenerationResult
 from distill_prior_gen.ui.controls import MAX_TAKES_PER_CLICK
 from distill_prior_gen.ui.library import ModelEntry, load_cached_model
 from distill_prior_gen.ui.model_list import ModelList

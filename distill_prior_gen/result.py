@@ -1,0 +1,109 @@
+"""What is made: takes, and how they were changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from distill_prior_gen.config import GenerationConfig
+from distill_prior_gen.sampling.layout import Layout
+from distill_prior_gen.sampling.prompt import Prompt
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """What a take is made of that was not drawn.
+
+    Attributes:
+        codes: code map, int64 ``[row, column, level]``.
+        samples: length of the take in samples.
+        trim_start: frames at the beginning of the decoded codes that are not heard.
+        sound: for a recording, its samples ``[samples]``, float32 within -1 and 1 in steps of
+            2 ** -23; None for a take that was decoded from the codes.
+        name: name of the recording, or "".
+    """
+
+    codes: Tensor
+    samples: int
+    trim_start: int = 0
+    sound: np.ndarray | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """A change of a take.
+
+    Attributes:
+        operation: ``"redraw"``, ``"swap"``, ``"fill"`` or ``"morph"``.
+        settings: what was asked for, in values that JSON has: regions, amount and so on.
+        config: settings of what is new, with the sampler, the vocoder and the seed.
+        codes: code map after the change, int64 ``[row, column, level]``.
+        samples: length of the take after it.
+        gain: factor from the sound of the codes to that of the take before the change.
+        spans: first sample of each part of the take that has a new sound, and the one after the
+            last. In a loop they may lie beyond its ends.
+        sound: for ``"fill"``, the sound at the end of the take, like `Base.sound`; else None.
+    """
+
+    operation: str
+    settings: dict[str, Any]
+    config: GenerationConfig
+    codes: Tensor
+    samples: int
+    gain: float
+    spans: tuple[tuple[int, int], ...]
+    sound: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GenerationResult:
+    """A take.
+
+    Attributes:
+        audio: float32 ``[samples]``, within -1 and 1.
+        sample_rate: in Hz.
+        config: the settings, with the seed, the sampler and the vocoder that were used.
+        codes: int64 ``[chunk, H * W, num_quantizers]``; where a sampler draws whole takes, one
+            chunk of all columns.
+        mel: log1p mel power that the codes were decoded to, float32 ``[n_mels, frames]``; with
+            ``join="crossfade"`` the mels of the chunks one after the other.
+        layout: where the chunks lie in the take.
+        prompt: the recording that the take starts from, or None.
+        gain: factor that keeps the waveform within -1 and 1, usually 1.
+        timings: seconds for ``sample``, ``decode`` and ``invert``; takes of one call share the
+            first equally.
+        base: for a take that was not drawn, what it was made of; else None.
+        edits: changes that were made to the take; its codes are then one chunk.
+    """
+
+    audio: np.ndarray
+    sample_rate: int
+    config: GenerationConfig
+    codes: Tensor
+    mel: Tensor
+    layout: Layout
+    prompt: Prompt | None
+    gain: float
+    timings: dict[str, float]
+    base: Base | None = None
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def seed(self) -> int:
+        """The seed that was used."""
+        assert self.config.seed is not None
+        return self.config.seed
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return len(self.audio) / self.sample_rate
+
+    @property
+    def boundaries(self) -> list[int]:
+        """Samples at which the sound of one chunk gives way to that of the next."""
+        return self.layout.boundaries
