@@ -1,7 +1,13 @@
 from .checkpoint import ModelFileError as ModelFileError
 from .config import GenerationConfig as GenerationConfig
 from .config import Region as Region
+from .editing.code_maps import decode as decode
+from .editing.code_maps import encode as encode
 from .editing.takes import redraw as redraw
+from .editing.takes import swap as swap
+from .editing.transitions import fill as fill
+from .editing.transitions import morph as morph
+from .export.opening import open_take as open_take
 from .generation import generate as generate
 from .generation import generate_takes as generate_takes
 from .generation import invert_mel as invert_mel

@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 @hookimpl
 def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.benchmark import benchmark
+    from distill_prior_gen.cli.decode import decode
+    from distill_prior_gen.cli.encode import encode
     from distill_prior_gen.cli.evaluate import evaluate
+    from distill_prior_gen.cli.fill import fill
     from distill_prior_gen.cli.info import info
+    from distill_prior_gen.cli.morph import morph
     from distill_prior_gen.cli.plugins import plugins
     from distill_prior_gen.cli.redraw import redraw
     from distill_prior_gen.cli.replay import replay
@@ -36,6 +40,10 @@ def distill_register_commands(cli: click.Group) -> None:
         sample,
         replay,
         redraw,
+        fill,
+        morph,
+        encode,
+        decode,
         info,
         train,
         train_prior,

@@ -56,6 +56,9 @@ ALIASES = {"autoregressive": "independent"}
 JOINS = ("spectral", "crossfade")
 """Ways to join chunks: as mels, with one phase over the whole take, or as waveforms."""
 
+GAP_LIMITS = (0.1, 30.0)
+"""Shortest and longest gap between two takes that is filled, in seconds."""
+
 MAX_EDITED_S = 86_400.0
 """Latest second of a take that can be edited."""
 

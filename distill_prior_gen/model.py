@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.checkpoint.timeline import read_recordings
+from distill_prior_gen.devices import find_device
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.networks.vocoder import VocoderNetwork
@@ -42,12 +44,14 @@ class ModelIdentity:
         model_id: identifier that the Distill app gave it, or "".
         path: the model file.
         sha256: SHA-256 of the file.
+        codes_id: see `PriorModel.codes_id`.
     """
 
     name: str
     model_id: str
     path: Path
     sha256: str
+    codes_id: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,18 @@ class PriorModel:
     @property
     def identity(self) -> ModelIdentity:
         """What identifies the model in a sidecar."""
-        return ModelIdentity(self.name, self.checkpoint.model_id, self.path, self.sha256)
+        return ModelIdentity(
+            self.name, self.checkpoint.model_id, self.path, self.sha256, self.codes_id
+        )
+
+    @cached_property
+    def codes_id(self) -> str:
+        """SHA-256 of the VQ-VAE's weights. Models with the same one have the same codes."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.vqvae.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @property
     def spectrogram(self) -> SpectrogramSettings:
@@ -279,19 +294,3 @@ def _optional(
     if fault:
         logger.warning("%s cannot be used: %s", what, fault)
     return network, fault
-
-
-def find_device(device: str | torch.device) -> torch.device:
-    """The device of a name, where ``"auto"`` is the accelerator if there is one, else the CPU.
-
-    Raises:
-        ValueError: if there is no such device.
-    """
-    if device == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {device} is not available here; use 'auto' or 'cpu'") from error
-    return found

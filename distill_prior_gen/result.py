@@ -78,6 +78,7 @@ class GenerationResult:
             first equally.
         base: for a take that was not drawn, what it was made of; else None.
         edits: changes that were made to the take; its codes are then one chunk.
+        unedited_codes: codes before the edits; None if there are none.
     """
 
     audio: np.ndarray
@@ -91,6 +92,7 @@ class GenerationResult:
     timings: dict[str, float]
     base: Base | None = None
     edits: tuple[Edit, ...] = ()
+    unedited_codes: Tensor | None = None
 
     @property
     def seed(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -173,7 +174,10 @@ TAKE: dict[str, dict[str, Any]] = {
 """Options for the fields of `GenerationConfig`."""
 
 
-DRAWING = ("temperature", "top-p", "top-k", "min-p", "sampler", *DESCRIPTORS, "seed")
+EDITING = (
+    *("temperature", "top-p", "top-k", "min-p", "sampler", *DESCRIPTORS),
+    *("vocoder", "quality", "seed"),
+)
 """Those of `TAKE` that count for a part of a take."""
 
 
@@ -261,6 +265,13 @@ bit_depth = click.option(
     type=int,
     metavar="16|24|32",
     help="Bits per sample for wav and flac; 32 is floating point, for wav only.  [default: 24]",
+)
+
+edited_model = click.option(
+    "-m",
+    "--model",
+    type=click.Path(path_type=Path),
+    help="Model to use.  [default: that of the take; for a recording, the demo model]",
 )
 
 force = click.option("--force", is_flag=True, help="Overwrite existing files.")

@@ -1,43 +1,30 @@
-"""``distill-prior redraw``: draw parts of a take again."""
+"""``distill-prior redraw``: draw parts of a take again, or copy them from another."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from distill_prior_gen.cli import options
-from distill_prior_gen.cli.destination import Destination
-from distill_prior_gen.cli.former_takes import FormerTake
-from distill_prior_gen.cli.running import (
-    RunOptions,
-    check_registered,
-    create_config,
-    make_takes,
+from distill_prior_gen.cli.editing import (
+    EditRequest,
+    Pair,
+    edit_options,
+    levels_option,
+    take_argument,
 )
-from distill_prior_gen.config import Edit, Region
+from distill_prior_gen.config import KEPT_AROUND_ONSETS_MS, GenerationConfig, Progress, Region
+
+if TYPE_CHECKING:
+    from distill_prior_gen.model import PriorModel
+    from distill_prior_gen.result import GenerationResult
 
 BANDS = {"low": (0.0, 500.0), "mid": (500.0, 4000.0), "high": (4000.0, 1e6)}
 """Frequencies in Hz of the bands that have a name."""
 
-LEVELS = {"structure": 0, "timbre": 1, "detail": 2}
 
-
-class Span(click.ParamType):  # type: ignore[type-arg]
-    """Two numbers, ``A:B``."""
-
-    name = "a:b"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        try:
-            start, end = (float(part) for part in value.split(":"))
-        except ValueError:
-            self.fail(f"{value!r} is not A:B, such as 2.0:4.5", param, ctx)
-        return start, end
-
-
-class Band(Span):
+class Band(Pair):
     """The name of a band, or its lowest and highest frequency."""
 
     name = "band"
@@ -46,29 +33,33 @@ class Band(Span):
         return BANDS[value] if value in BANDS else super().convert(value, param, ctx)
 
 
-class Levels(click.ParamType):  # type: ignore[type-arg]
-    """Names or numbers of levels with commas between them."""
+class Mask(click.ParamType):  # type: ignore[type-arg]
+    """``periodic:N`` or ``onsets[:MS]``."""
 
-    name = "levels"
+    name = "mask"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        kind, _, amount = value.partition(":")
         try:
-            return tuple(LEVELS[n] if n in LEVELS else int(n) for n in value.split(","))
+            if kind == "onsets":
+                return kind, float(amount) if amount else KEPT_AROUND_ONSETS_MS
+            if kind == "periodic":
+                return kind, int(amount)
         except ValueError:
-            names = ", ".join(LEVELS)
-            self.fail(f"{value!r} is not a list of {names} or numbers", param, ctx)
+            pass
+        self.fail(f"{value!r} is not periodic:N, such as periodic:4, or onsets[:MS]", param, ctx)
 
 
 @click.command()
-@click.argument("sidecar", metavar="TAKE.wav.json", type=click.Path(path_type=Path))
+@take_argument("take")
 @click.option(
     "--span",
     "spans",
-    type=Span(),
+    type=Pair(),
     metavar="START:END",
     multiple=True,
-    required=True,
-    help="Seconds to draw again, such as 2.0:4.5; may be given several times.",
+    help="Seconds to draw again, such as 2.0:4.5; may be given several times.  [default: all, "
+    "with --mask, --band or --levels]",
 )
 @click.option(
     "--band",
@@ -76,73 +67,54 @@ class Levels(click.ParamType):  # type: ignore[type-arg]
     metavar="low|mid|high|HZ:HZ",
     help="Draw only these frequencies again: low is below 500 Hz, high above 4000 Hz.",
 )
+@levels_option("Draw")
 @click.option(
-    "--levels",
-    type=Levels(),
-    metavar="LEVEL[,LEVEL...]",
-    help="Draw only these levels again: structure, timbre, detail, or their numbers from 0.",
+    "--mask",
+    type=Mask(),
+    metavar="periodic:N|onsets[:MS]",
+    help="Keep every N-th column of the codes, or what sounds within MS milliseconds after each "
+    f"onset ({KEPT_AROUND_ONSETS_MS:g}), and draw the rest.",
 )
-@options.output
 @click.option(
-    "-m",
-    "--model",
+    "--swap",
+    metavar="TAKE.wav.json|SOUND",
     type=click.Path(path_type=Path),
-    help="Model to use.  [default: the file that the take was made with]",
+    help="Copy the spans from this take instead of drawing them.",
 )
-@options.take(show_default=False, names=options.DRAWING)
-@click.option(
-    "-n",
-    "--count",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Number of alternatives, with the seeds SEED, SEED + 1 and so on.",
-)
-@options.format_
-@options.sample_rate
-@options.bit_depth
-@options.device
-@options.force
-@options.as_json
-@options.progress
-@options.quiet
+@edit_options
 def redraw(
-    sidecar: Path,
+    request: EditRequest,
+    take: Path,
     spans: tuple[tuple[float, float], ...],
     band: tuple[float, float] | None,
     levels: tuple[int, ...] | None,
-    output: str,
-    model: Path | None,
-    count: int,
-    format_: str | None,
-    sample_rate: int | None,
-    bit_depth: int | None,
-    device: str,
-    force: bool,
-    as_json: bool,
-    progress: bool | None,
-    quiet: bool,
-    **settings: Any,
+    mask: tuple[str, float] | None,
+    swap: Path | None,
 ) -> None:
-    """Draw parts of a take again, so that they fit what is before and after.
+    """Draw parts of a take or a recording again, so that they fit what is before and after.
 
-    The take is made again from its sidecar, TAKE.wav.json, which may have been redrawn before.
-    Everything outside of the spans stays as it is. Settings that are not given are those of the
-    take, except for the seed. 'distill-prior replay' makes the redrawn take again.
+    TAKE.wav.json is the sidecar of a take, which may have been edited before. Everything outside
+    of the spans stays as it is. Settings that are not given are those of the take, except for the
+    seed. 'distill-prior replay' makes the redrawn take again.
     """
-    from distill_prior_gen.sampling.random_streams import new_seed
-
-    former = FormerTake.read(sidecar, model)
-    changes = {"seed": new_seed()} | options.explicit_settings(settings)
+    if not spans and not (band or levels or mask):
+        raise click.UsageError("give a --span, or --band, --levels or --mask for the whole take")
     try:
-        config, drawn = create_config(former.config), create_config(former.config | changes)
-        regions = tuple(Region(start, end, band, levels) for start, end in spans)
-        export = former.export(output, format_, sample_rate, bit_depth)
+        regions = [Region(start, end, band, levels, mask) for start, end in spans]
+        Region(0, 1, band, levels, mask)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    check_registered(drawn)
-    destination = Destination(output, export, force)
-    run = RunOptions(device, as_json, progress, quiet)
-    take = former.sidecar
-    edits = (*take.read_edits(), Edit(regions, drawn))
-    make_takes(former.model, config, count, destination, run, [], original=take, edits=edits)
+
+    def edit(
+        model: PriorModel, take: GenerationResult, config: GenerationConfig, report: Progress
+    ) -> GenerationResult:
+        from distill_prior_gen.editing import takes
+        from distill_prior_gen.export.opening import open_take
+
+        chosen = regions or [Region(0, take.duration, band, levels, mask)]
+        if swap:
+            other = open_take(model, swap)
+            return takes.swap(model, take, other, chosen, config, report)
+        return takes.redraw(model, take, chosen, config, report)
+
+    request.make(take, edit)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,11 @@ from distill_prior_gen.cli.running import (
     create_config,
     make_takes,
 )
+from distill_prior_gen.config import Progress
+
+if TYPE_CHECKING:
+    from distill_prior_gen.model import PriorModel
+    from distill_prior_gen.result import GenerationResult
 
 
 @click.command()
@@ -53,20 +59,29 @@ def replay(
     """Make a take again from its sidecar, TAKE.wav.json.
 
     On the same machine it is the same, bit for bit. Options replace the settings in the file:
-    '--duration 30' continues the same music, '--seed' makes a similar take.
+    '--duration 30' continues the same music, '--seed' makes a similar take. Of an edited take,
+    only --vocoder and --quality can be replaced.
     """
     changes = options.explicit_settings(settings)
-    former = FormerTake.read(sidecar, model, changes.get("prompt"))
+    former = FormerTake.find(sidecar, model)
+    if former.sidecar is None:
+        raise click.UsageError(f"{sidecar} is not a sidecar, TAKE.wav.json")
+    given = former.settings(changes)
     try:
-        config = create_config(former.config | changes)
+        config = create_config(given)
         export = former.export(output, format_, sample_rate, bit_depth)
     except ValueError as error:
         raise click.UsageError(f"{sidecar}: {error}") from error
     check_registered(config)
+
+    def make(model: PriorModel, report: Progress) -> Iterator[GenerationResult]:
+        from distill_prior_gen.export.opening import open_take
+
+        yield open_take(model, sidecar, report, **changes)
+
+    original = former.sidecar
+    if "prompt" in changes:
+        original = replace(original, prompt=None)
     destination = Destination(output, export, force)
     run = RunOptions(device, as_json, progress, quiet)
-    take = former.sidecar
-    if "prompt" in changes:
-        take = replace(take, prompt=None)
-    edits = take.read_edits()
-    make_takes(former.model, config, 1, destination, run, [], original=take, edits=edits)
+    make_takes(former.model, make, 1, destination, run, [], original)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,7 @@ import click
 
 from distill_prior_gen.cli.destination import Destination
 from distill_prior_gen.cli.progress import progress_bar, shows_progress
-from distill_prior_gen.config import (
-    Edit,
-    GenerationConfig,
-    Progress,
-    partial_progress,
-)
+from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 
 if TYPE_CHECKING:
@@ -97,26 +92,24 @@ def check_registered(config: GenerationConfig) -> None:
 
 def make_takes(
     model: Path,
-    config: GenerationConfig,
+    make: Callable[[PriorModel, Progress], Iterable[GenerationResult]],
     count: int,
     destination: Destination,
     options: RunOptions,
     notes: list[str],
     original: Sidecar | None = None,
-    edits: Sequence[Edit] = (),
 ) -> None:
     """Make takes, write them, and print their paths or descriptions.
 
     Args:
         model: the model file.
-        config: settings of the takes.
+        make: makes the takes, one after the other.
         count: number of takes.
         destination: where they are written to.
         options: how to work and what to print.
         notes: lines for standard error, printed at the end.
         original: sidecar of the take that is made again, whose tags are kept; its files are
             expected to be the same.
-        edits: changes of the takes. Several takes differ in the seed of the last one alone.
     """
     paths = destination.files(count)
     start = time.perf_counter()
@@ -125,8 +118,7 @@ def make_takes(
     try:
         with progress_bar(options.shows_progress) as report:
             loaded, load_time = _load(model, options.device, report)
-            results = _results(loaded, config, count, edits, report)
-            _write(results, loaded, load_time, destination, paths, tags, takes)
+            _write(make(loaded, report), loaded, load_time, destination, paths, tags, takes)
     finally:  # also what was finished before an error or an interruption
         _print_takes(takes, options.as_json, count)
         notes = [*notes, *_clipping_notes(takes), *_replaced_files(takes, original)]
@@ -143,35 +135,6 @@ def _load(model: Path, device: str, report: Progress) -> tuple[PriorModel, float
     from distill_prior_gen.model import load_model
 
     return load_model(model, device), time.perf_counter() - start
-
-
-def _results(
-    model: PriorModel,
-    config: GenerationConfig,
-    count: int,
-    edits: Sequence[Edit],
-    report: Progress,
-) -> Iterator[GenerationResult]:
-    """Takes, one after the other; see `make_takes`."""
-    from distill_prior_gen.editing.takes import redraw
-    from distill_prior_gen.generation import generate, generate_takes
-
-    if not edits:
-        yield from generate_takes(model, config, count, report)
-        return
-    steps = len(edits) + count
-    take = generate(model, config, partial_progress(report, 0.0, 1 / steps))
-    *earlier, last = edits
-    for step, edit in enumerate(earlier, 1):
-        stage = partial_progress(report, step / steps, (step + 1) / steps)
-        take = redraw(model, take, edit.regions, edit.config, stage)
-    assert last.config.seed is not None
-    for number in range(count):
-        step = len(edits) + number
-        stage = partial_progress(report, step / steps, (step + 1) / steps)
-        yield redraw(
-            model, take, last.regions, replace(last.config, seed=last.config.seed + number), stage
-        )
 
 
 def _write(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +16,12 @@ from distill_prior_gen.cli.running import (
     create_config,
     make_takes,
 )
-from distill_prior_gen.config import ExportConfig
+from distill_prior_gen.config import ExportConfig, Progress
 from distill_prior_gen.demo import demo_model
+
+if TYPE_CHECKING:
+    from distill_prior_gen.model import PriorModel
+    from distill_prior_gen.result import GenerationResult
 
 
 @click.command()
@@ -68,4 +73,10 @@ def sample(
     notes = [] if model else ["No MODEL was given: this is the demo model"]
     destination = Destination(output, export, force)
     run = RunOptions(device, as_json, progress, quiet)
-    make_takes(model or demo_model(), config, count, destination, run, notes)
+
+    def make(model: PriorModel, report: Progress) -> Iterator[GenerationResult]:
+        from distill_prior_gen.generation import generate_takes
+
+        return generate_takes(model, config, count, report)
+
+    make_takes(model or demo_model(), make, count, destination, run, notes)

@@ -22,6 +22,7 @@ from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.random_streams import new_seed
 from distill_prior_gen.sampling.timeline import choose_sampler
 from distill_prior_gen.torch_state import take_state
+from distill_prior_gen.validation import check_number
 
 PIECE_COLUMNS = 64
 """Columns that are encoded at once."""
@@ -88,11 +89,11 @@ def decode(
         ValueError: if the codes are not those of such a model, or it has no such vocoder.
     """
     check_codes(model, codes)
-    hop = model.spectrogram.hop_length
-    longest = ((codes.shape[1]) * STRIDE - 1 - trim_start) * hop
+    hop, frames = model.spectrogram.hop_length, codes.shape[1] * STRIDE
+    check_number("trim_start", trim_start, 0, frames - 2, whole=True)
+    longest = (frames - 1 - trim_start) * hop
     if samples is None:
-        samples = (max(1, codes.shape[1] - 1) * STRIDE - trim_start) * hop
-        samples = min(samples, longest)
+        samples = max(1, frames - STRIDE - trim_start) * hop
     if not 0 < samples <= longest:
         raise ValueError(
             f"{codes.shape[1]} columns of codes are a take of 1 to {longest} samples, not {samples}"

@@ -103,6 +103,7 @@ def apply_edit(
         layout=layout,
         gain=gain,
         edits=(*take.edits, edit),
+        unedited_codes=take.codes if take.unedited_codes is None else take.unedited_codes,
     )
 
 

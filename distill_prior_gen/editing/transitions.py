@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.config import (
-    GENERATION_LIMITS,
+    GAP_LIMITS,
     GenerationConfig,
     Progress,
     no_progress,
@@ -27,9 +27,6 @@ from distill_prior_gen.rendering import FADE_IN_S, FADE_OUT_S
 from distill_prior_gen.result import Edit, GenerationResult
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.validation import check_number
-
-MIN_GAP_S = 0.1
-"""Length of the shortest gap that is filled."""
 
 
 def fill(
@@ -61,7 +58,7 @@ def fill(
             fit the model.
         FloatingPointError: if the prior's logits are not finite.
     """
-    duration = check_number("duration", duration, MIN_GAP_S, GENERATION_LIMITS["duration"][1])
+    duration = check_number("duration", duration, *GAP_LIMITS)
     _refuse_loops(first, second)
     report, stopwatch = progress or no_progress, Stopwatch(model.device)
     settings = edit_settings(model, first, config)

@@ -26,7 +26,6 @@ from distill_prior_gen.checkpoint import write_checkpoint
 from distill_prior_gen.config import QUALITIES, GenerationConfig, Progress
 from distill_prior_gen.evaluation.metrics import mel_fit
 from distill_prior_gen.generation import (
-    GenerationResult,
     generate_takes,
     invert_mel,
     sample_codes,
@@ -36,6 +35,7 @@ from distill_prior_gen.model import PriorModel, load_model
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE
 from distill_prior_gen.neural_vocoder import TRAINED
+from distill_prior_gen.result import GenerationResult
 from distill_prior_gen.sampling.filters import filter_logits
 from distill_prior_gen.stopwatch import Stopwatch
 

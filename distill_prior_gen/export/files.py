@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,19 +13,20 @@ import soxr
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
-from distill_prior_gen.export.naming import existing, free_path, prompt_path, sidecar_path
+from distill_prior_gen.export.kept_files import keep_prompt, keep_sound
+from distill_prior_gen.export.naming import existing, free_path, sidecar_path
 from distill_prior_gen.export.sidecar import (
-    FileReference,
     ModelReference,
     Sidecar,
+    StoredBase,
+    StoredCodes,
+    StoredEdit,
     is_sidecar,
     relative_path,
 )
 from distill_prior_gen.export.tags import id3
 from distill_prior_gen.model import ModelIdentity
-from distill_prior_gen.regular_files import file_sha256
-from distill_prior_gen.result import GenerationResult
-from distill_prior_gen.sampling.prompt import Prompt
+from distill_prior_gen.result import Edit, GenerationResult
 from distill_prior_gen.version import __version__
 
 SUBTYPES: dict[int | None, str] = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
@@ -39,6 +39,9 @@ LOSSY = {
         "compression_level": 0.0,  # 320 kbit/s
     },
 }
+
+ADD_PEAK_CHUNK = 0x1050
+"""libsndfile's SFC_SET_ADD_PEAK_CHUNK, which the package soundfile has no function for."""
 
 BLOCK_SIZE = 65_536
 """Frames that are written at once. libsndfile's Vorbis encoder overflows its stack on much longer
@@ -91,8 +94,9 @@ def write_take(
             file=model.path.name,
             path=relative_path(path.parent, model.path),
             sha256=model.sha256,
+            codes_id=model.codes_id,
         ),
-        prompt=_keep_prompt(path, result.prompt) if result.prompt else None,
+        prompt=keep_prompt(path, result.prompt) if result.prompt else None,
         seed=result.seed,
         config=asdict(result.config),
         format=export.format,
@@ -101,10 +105,35 @@ def write_take(
         duration_s=result.duration,
         gain=result.gain * gain,
         tags=tags or {},
-        edits=[asdict(edit) for edit in result.edits],
+        codes=StoredCodes.of(
+            result.codes if result.unedited_codes is None else result.unedited_codes
+        ),
+        base=_store_base(path, result),
+        edits=[_store_edit(path, edit, result.sample_rate) for edit in result.edits],
     )
     _write_pair(path, _encode(audio, sidecar), sidecar.to_json().encode(), overwrite)
     return sidecar
+
+
+def _store_base(path: Path, result: GenerationResult) -> StoredBase | None:
+    base = result.base
+    if base is None:
+        return None
+    sound = None if base.sound is None else keep_sound(path, base.sound, result.sample_rate)
+    return StoredBase(base.samples, base.trim_start, base.name, sound)
+
+
+def _store_edit(path: Path, edit: Edit, sample_rate: int) -> StoredEdit:
+    return StoredEdit(
+        operation=edit.operation,
+        settings=edit.settings,
+        config=asdict(edit.config),
+        codes=StoredCodes.of(edit.codes),
+        samples=edit.samples,
+        gain=edit.gain,
+        spans=[list(span) for span in edit.spans],
+        sound=None if edit.sound is None else keep_sound(path, edit.sound, sample_rate),
+    )
 
 
 def _write_pair(path: Path, audio: bytes, sidecar: bytes, overwrite: bool) -> None:
@@ -167,22 +196,6 @@ def check_free(path: Path, overwrite: bool) -> None:
         )
 
 
-def _keep_prompt(path: Path, prompt: Prompt) -> FileReference:
-    """Copy the prompt of the take in `path` to the folder of prompts next to it."""
-    kept = prompt_path(path, prompt.path, prompt.sha256)
-    if not (kept.is_file() and file_sha256(kept) == prompt.sha256):
-        if os.path.lexists(kept.parent) and not kept.parent.is_dir():
-            raise NotADirectoryError(
-                f"{kept.parent} is a file; prompts are copied to a folder of that name"
-            )
-        kept.parent.mkdir(exist_ok=True)
-        with atomic_write(kept, overwrite=True) as partial:
-            shutil.copyfile(prompt.path, partial)
-            if file_sha256(partial) != prompt.sha256:
-                raise OSError(f"{prompt.path} changed meanwhile; make the take again")
-    return FileReference(prompt.path.name, relative_path(path.parent, kept), prompt.sha256)
-
-
 def _encode(audio: np.ndarray, sidecar: Sidecar) -> bytes:
     """The contents of the audio file that a sidecar describes.
 
@@ -205,6 +218,8 @@ def _encode(audio: np.ndarray, sidecar: Sidecar) -> bytes:
     with soundfile.SoundFile(
         buffer, "w", sidecar.sample_rate, 1, format=form.upper(), **encoding
     ) as file:
+        # Files of floats would have a chunk with the time of writing.
+        soundfile._snd.sf_command(file._file, ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
         for name, value in tags.items() if form != "mp3" else ():
             setattr(file, name, value)
         for start in range(0, len(audio), BLOCK_SIZE):

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 import os
 import stat
-from dataclasses import asdict, dataclass
+import zlib
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
-from distill_prior_gen.config import Edit, GenerationConfig, Region
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill_prior_gen.config import GenerationConfig
 
 TAGS = ("title", "artist", "album", "comment", "date", "genre", "copyright", "license", "software")
 """Tags that a take may have."""
 
-MAX_BYTES = 1 << 16
+MAX_BYTES = 1 << 24
 """Size of the largest sidecar that is read."""
 
-T = TypeVar("T")
+MAX_CODES_BYTES = 1 << 28
+"""Memory for the codes of a take."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +51,86 @@ class ModelReference(FileReference):
     Attributes:
         name: name of the model.
         id: identifier that the Distill app gave it, or "".
+        codes_id: SHA-256 of its VQ-VAE's weights, or "" if not known.
     """
 
     name: str
     id: str
+    codes_id: str
+
+
+@dataclass(frozen=True)
+class StoredCodes:
+    """Codes as text.
+
+    Attributes:
+        shape: their shape.
+        data: the codes as int32, little-endian, zlib-compressed, in Base64.
+    """
+
+    shape: list[int]
+    data: str
+
+    @classmethod
+    def of(cls, codes: Tensor) -> StoredCodes:
+        """Codes, int64, as text."""
+        packed = zlib.compress(codes.numpy().astype("<i4").tobytes(), 9)
+        return cls(list(codes.shape), base64.b64encode(packed).decode())
+
+    def read(self) -> Tensor:
+        """The codes, int64.
+
+        Raises:
+            ValueError: if there are none, or more or fewer than the shape tells.
+        """
+        if not all(type(size) is int and 0 < size < 2**24 for size in self.shape):
+            raise ValueError("shape must be sizes")
+        size = 4 * math.prod(self.shape)
+        if size > MAX_CODES_BYTES:
+            raise ValueError("too many codes")
+        unpacker = zlib.decompressobj()
+        try:
+            packed = base64.b64decode(self.data, validate=True)
+            data = unpacker.decompress(packed, size + 1)
+        except zlib.error as error:
+            raise ValueError("codes are damaged") from error
+        if len(data) != size or unpacker.unconsumed_tail:
+            raise ValueError("codes do not have their shape")
+        codes = np.frombuffer(data, "<i4").astype(np.int64).reshape(self.shape)
+        if codes.min() < 0:
+            raise ValueError("codes must not be negative")
+        return torch.from_numpy(codes)
+
+
+@dataclass(frozen=True)
+class StoredBase:
+    """A take that was not drawn, see `Base`.
+
+    Attributes:
+        samples: length in samples.
+        trim_start: frames at the beginning of the decoded codes that are not heard.
+        name: name of the recording, or "".
+        sound: the recording, or None for a take that was decoded from codes.
+    """
+
+    samples: int
+    trim_start: int
+    name: str
+    sound: FileReference | None
+
+
+@dataclass(frozen=True)
+class StoredEdit:
+    """A change of the take, see `Edit`."""
+
+    operation: str
+    settings: dict[str, Any]
+    config: dict[str, Any]
+    codes: StoredCodes
+    samples: int
+    gain: float
+    spans: list[list[int]]
+    sound: FileReference | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +149,9 @@ class Sidecar:
         duration_s: length in seconds.
         gain: factor that keeps the waveform within -1 and 1.
         tags: tags that were given for the file.
-        edits: fields of each `Edit` of the take.
+        codes: its codes before the edits; None in files of version 0.1.
+        base: for a take that was not drawn, what it was made of.
+        edits: its changes.
     """
 
     version: str
@@ -79,7 +165,9 @@ class Sidecar:
     duration_s: float
     gain: float
     tags: dict[str, str]
-    edits: list[dict[str, Any]]
+    codes: StoredCodes | None
+    base: StoredBase | None
+    edits: list[StoredEdit]
 
     def to_json(self) -> str:
         """The text of the sidecar."""
@@ -93,31 +181,20 @@ class Sidecar:
             ValueError, KeyError, TypeError or RecursionError: if it is not that of a sidecar.
         """
         table = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
-        model, prompt = table["model"], table["prompt"]
-        table.setdefault("edits", [])  # takes of earlier versions were not edited
-        table["model"] = _build(ModelReference, model)
-        table["prompt"] = None if prompt is None else _build(FileReference, prompt)
+        # Keys that version 0.1 did not have.
+        table = {"codes": None, "base": None, "edits": []} | table
+        table["model"] = {"codes_id": ""} | table["model"]
         sidecar = _build(cls, table)
         if sidecar.config.get("prompt") and not sidecar.prompt:
             raise ValueError("prompt is missing")
+        if (sidecar.base or sidecar.edits) and sidecar.codes is None:
+            raise ValueError("codes are missing")
+        for part in (sidecar, *sidecar.edits):
+            if part.codes:
+                part.codes.read()
         if not all(name in TAGS and isinstance(tag, str) for name, tag in sidecar.tags.items()):
             raise ValueError("tags must be text")
-        sidecar.read_edits()
         return sidecar
-
-    def read_edits(self) -> tuple[Edit, ...]:
-        """The edits of the take.
-
-        Raises:
-            ValueError, KeyError or TypeError: if they make no sense.
-        """
-        return tuple(
-            Edit(
-                tuple(Region(**region) for region in edit["regions"]),
-                GenerationConfig(**edit["config"]),
-            )
-            for edit in self.edits
-        )
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -125,7 +202,7 @@ def read_sidecar(path: Path) -> Sidecar:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is not a sidecar.
+        ValueError: if it is not a sidecar, or one of a newer version.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -134,12 +211,18 @@ def read_sidecar(path: Path) -> Sidecar:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError("too large")
-        return Sidecar.from_json(data)
+        sidecar = Sidecar.from_json(data)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} does not describe a take; give the .json beside an audio file that "
             "distill-prior wrote"
         ) from error
+    if unknown := sidecar.config.keys() - {field.name for field in fields(GenerationConfig)}:
+        raise ValueError(
+            f"{path} has settings that this version does not know "
+            f"({', '.join(sorted(unknown))}); install a newer one"
+        )
+    return sidecar
 
 
 def is_sidecar(path: Path) -> bool:
@@ -163,17 +246,22 @@ def relative_path(folder: Path, file: Path) -> str:
         return str(file)
 
 
-def _build(kind: type[T], table: Any) -> T:
-    """A dataclass whose fields are keys of a table and have the annotated types."""
-    values = {}
-    for name, annotation in get_type_hints(kind).items():
-        origin = get_origin(annotation)
-        expected = annotation if origin in (None, UnionType) else origin
-        value = table[name]
-        if not isinstance(value, (int, float) if expected is float else expected):
-            raise TypeError(f"{name} must not be {type(value).__name__}")
-        values[name] = value
-    return kind(**values)
+def _build(kind: Any, value: Any) -> Any:
+    """A value of an annotated type: a dataclass from a table with its fields, a list of them."""
+    arguments = get_args(kind)
+    if isinstance(kind, UnionType):  # with None
+        return None if value is None else _build(arguments[0], value)
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints = get_type_hints(kind)
+        return kind(**{name: _build(hint, value[name]) for name, hint in hints.items()})
+    origin = get_origin(kind) or kind
+    if isinstance(value, bool) or not isinstance(
+        value, (int, float) if origin is float else origin
+    ):
+        raise TypeError(f"{type(value).__name__} instead of {origin.__name__}")
+    if isinstance(value, list):
+        return [_build(arguments[0], item) for item in value]
+    return value
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

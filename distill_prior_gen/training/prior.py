@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from distill_prior_gen.checkpoint import FIRST_TOKEN_COUNTS
 from distill_prior_gen.config import Progress, no_progress
-from distill_prior_gen.model import find_device
+from distill_prior_gen.devices import find_device
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE
 from distill_prior_gen.training.data import Dataset

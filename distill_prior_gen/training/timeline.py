@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.config import DESCRIPTORS, Progress, no_progress
-from distill_prior_gen.model import find_device
+from distill_prior_gen.devices import find_device
 from distill_prior_gen.networks.timeline import NUM_BINS, TimelineNetwork, count_parameters
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE
 from distill_prior_gen.training.data import Dataset

@@ -19,7 +19,7 @@ from distill_prior_gen.audio.griffin_lim import mel_griffin_lim
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.spectral_distance import log_spectral_distance
 from distill_prior_gen.config import Progress, no_progress
-from distill_prior_gen.model import find_device
+from distill_prior_gen.devices import find_device
 from distill_prior_gen.networks.vocoder import VocoderNetwork, count_parameters
 from distill_prior_gen.networks.vqvae import STRIDE, VQVAE, interpolate_columns
 from distill_prior_gen.neural_vocoder import ITERATIONS, VocoderInput, render

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.config import Progress, no_progress
-from distill_prior_gen.model import find_device
+from distill_prior_gen.devices import find_device
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.interrupts import defer_signals

@@ -23,15 +23,18 @@ def test_a_redrawn_take_is_redrawn_again_and_replayed(run, take, tmp_path):
     assert (tmp_path / "b-1.wav").read_bytes() != (tmp_path / "b-2.wav").read_bytes()
     sidecar = json.loads((tmp_path / "b-2.wav.json").read_text())
     (edit,) = sidecar["edits"]
-    assert [(region["start"], region["end"]) for region in edit["regions"]] == [(1, 1.5), (2, 2.4)]
+    assert [(region["start"], region["end"]) for region in edit["settings"]["regions"]] == [
+        (1, 1.5),
+        (2, 2.4),
+    ]
     assert edit["config"]["seed"] == 8
     assert sidecar["seed"] == 1
     options = ["--span", "0.5:1", "--band", "low", "--levels", "structure,1", "-t", 1.4, "-s", 2]
     assert run("redraw", "b-2.wav.json", *options, "-o", "c.wav").exit_code == 0
     edits = json.loads((tmp_path / "c.wav.json").read_text())["edits"]
     assert edits[0] == edit
-    assert edits[1]["regions"][0]["band"] == [0, 500]
-    assert edits[1]["regions"][0]["levels"] == [0, 1]
+    assert edits[1]["settings"]["regions"][0]["band"] == [0, 500]
+    assert edits[1]["settings"]["regions"][0]["levels"] == [0, 1]
     assert edits[1]["config"]["temperature"] == 1.4
     assert run("replay", "c.wav.json", "-o", "d.wav").exit_code == 0
     assert (tmp_path / "c.wav").read_bytes() == (tmp_path / "d.wav").read_bytes()
@@ -41,7 +44,7 @@ def test_a_redrawn_take_is_redrawn_again_and_replayed(run, take, tmp_path):
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        ([], 2, "Missing option '--span'"),
+        ([], 2, "give a --span, or --band, --levels or --mask"),
         (["--span", "1"], 2, "'1' is not A:B, such as 2.0:4.5"),
         (["--span", "2:1"], 2, "start must be before end"),
         (["--span", "1:2", "--band", "bass"], 2, "'bass' is not A:B"),

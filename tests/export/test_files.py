@@ -107,6 +107,7 @@ def test_the_sidecar_holds_all_that_makes_the_take_again(model, tmp_path):
         "id": "1234",
         "file": "small.distill",
         "sha256": model.sha256,
+        "codes_id": model.codes_id,
     }
     sha256 = subprocess.run(["sha256sum", model.path], capture_output=True, text=True).stdout
     assert sha256.startswith(model.sha256)
