@@ -55,14 +55,15 @@ def render_takes(
             with stopwatch("invert"), refuse_exit("vocoder", config.vocoder):
                 samples, mel = layout.invert(vocoder, model, take_config, take_codes, mel, stage)
             audio, gain = _finish(model, take_config, layout, prompt, samples.cpu())
+            # Copies, so that a result that is changed in place does not change another.
+            take_codes, mel = take_codes.clone(), mel.cpu().clone()
         stage(1.0, "Done")
         yield GenerationResult(
             audio=audio.numpy(),
             sample_rate=model.sample_rate,
             config=take_config,
-            # Copies, so that a result that is changed in place does not change another.
-            codes=take_codes.clone(),
-            mel=mel.cpu().clone(),
+            codes=take_codes,
+            mel=mel,
             layout=layout,
             prompt=prompt,
             gain=gain,

@@ -1,9 +1,9 @@
-"""PyTorch's state while a take is made, whatever the calling program has set.
+"""The state of PyTorch and NumPy while a take is made, whatever the calling program has set.
 
-Takes are computed in one thread. Two threads are a little faster on an idle machine. But OpenMP's
-threads wait for each other by spinning, and while another program is busy this makes a take
-several times slower. In addition, the order in which sums are rounded depends on the number of
-threads; with one thread the samples are always the same.
+Takes are computed in one thread. Two threads are a little faster on an idle machine. But the
+threads of OpenMP and OpenBLAS wait for each other by spinning, and while another program is busy
+this makes a take several times slower. In addition, the order in which sums are rounded depends on
+the number of threads; with one thread the samples are always the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def take_state(device: torch.device | None = None) -> Iterator[None]:
     """Use one thread, no autocast, no gradients, and new tensors in float32 on the CPU.
 
     The previous state is restored afterwards. All of this concerns the calling thread alone, except
-    for the default dtype, which PyTorch has once for all threads.
+    for the default dtype and the number of OpenBLAS's threads, which all threads share.
 
     Args:
         device: device of the networks, where autocast is switched off as well.
@@ -40,6 +41,7 @@ def take_state(device: torch.device | None = None) -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_FLOAT32)
+        stack.enter_context(_ONE_BLAS_THREAD)
         yield
 
 
@@ -65,6 +67,33 @@ class _DefaultFloat32:
 
 
 _FLOAT32 = _DefaultFloat32()
+
+
+class _OneBlasThread:
+    """Limits NumPy's OpenBLAS to one thread while at least one thread is inside."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.limit = _openblas().limit(limits=1)
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.limit.restore_original_limits()
+
+
+_ONE_BLAS_THREAD = _OneBlasThread()
+
+
+@cache
+def _openblas() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController
 
 from distill_prior_gen import GenerationConfig, generate, generate_takes, invert_mel, load_model
 from distill_prior_gen.demo import demo_model
@@ -116,6 +117,22 @@ def test_another_thread_keeps_its_number_of_threads_while_a_take_is_made(demo):
     with threads(3):
         generate(demo, GenerationConfig(duration=1, quality="fast"), look)
     assert set(seen) == {3}
+
+
+def test_numpy_uses_one_thread_while_a_take_is_made(demo):
+    seen: list[int] = []
+
+    def look(share, text):
+        if share < 1:
+            seen.extend(pool["num_threads"] for pool in openblas.info())
+
+    openblas = ThreadpoolController().select(internal_api="openblas")
+    if not openblas.info():
+        pytest.skip("NumPy uses another BLAS here")
+    with openblas.limit(limits=3):
+        generate(demo, GenerationConfig(duration=1, quality="fast"), look)
+        assert set(seen) == {1}
+        assert {pool["num_threads"] for pool in openblas.info()} == {3}
 
 
 @pytest.mark.slow
