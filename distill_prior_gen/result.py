@@ -106,6 +106,11 @@ class GenerationResult:
         return len(self.audio) / self.sample_rate
 
     @property
+    def first_codes(self) -> Tensor:
+        """Its codes before the edits, like `codes`."""
+        return self.codes if self.unedited_codes is None else self.unedited_codes
+
+    @property
     def boundaries(self) -> list[int]:
         """Samples at which the sound of one chunk gives way to that of the next."""
         return self.layout.boundaries

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 LEVELS = {"structure": 0, "timbre": 1, "detail": 2}
 
 
-def take_argument(name: str) -> Decorator:
+def take_argument(name: str, metavar: str = "TAKE.wav.json|SOUND") -> Decorator:
     """An argument that is a take or a recording."""
-    return click.argument(name, metavar="TAKE.wav.json|SOUND", type=click.Path(path_type=Path))
+    return click.argument(name, metavar=metavar, type=click.Path(path_type=Path))
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]

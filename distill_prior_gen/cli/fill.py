@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@take_argument("first")
-@take_argument("second")
+@take_argument("first", "FIRST")
+@take_argument("second", "SECOND")
 @click.option(
     "-d",
     "--duration",
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def fill(request: EditRequest, first: Path, second: Path, duration: float) -> None:
     """Make a sound that leads from one take or recording to another.
 
-    The result is FIRST, the new sound, and SECOND.
+    The result is FIRST, the new sound, and SECOND. FIRST and SECOND are sidecars (TAKE.wav.json)
+    or sound files.
     """
 
     def edit(

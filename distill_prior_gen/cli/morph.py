@@ -33,8 +33,8 @@ class Amount(Pair):
 
 
 @click.command()
-@take_argument("first")
-@take_argument("second")
+@take_argument("first", "FIRST")
+@take_argument("second", "SECOND")
 @click.option(
     "--amount",
     type=Amount(),
@@ -54,7 +54,8 @@ def morph(
 ) -> None:
     """Blend the codes of two takes or recordings.
 
-    The result is as long as the shorter one.
+    The result is as long as the shorter one. FIRST and SECOND are sidecars (TAKE.wav.json)
+    or sound files.
     """
 
     def edit(

@@ -59,8 +59,11 @@ class WrittenTake:
     timings: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """What ``--json`` prints."""
-        return {"path": str(self.path), **asdict(self.sidecar), "timings": self.timings}
+        """What ``--json`` prints: the sidecar without codes, and the timings."""
+        described = asdict(self.sidecar)
+        for part in (described, *described["edits"]):
+            del part["codes"]
+        return {"path": str(self.path), **described, "timings": self.timings}
 
 
 def create_config(settings: dict[str, Any]) -> GenerationConfig:

@@ -103,7 +103,7 @@ def apply_edit(
         layout=layout,
         gain=gain,
         edits=(*take.edits, edit),
-        unedited_codes=take.codes if take.unedited_codes is None else take.unedited_codes,
+        unedited_codes=take.first_codes,
     )
 
 

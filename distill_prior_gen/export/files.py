@@ -88,14 +88,7 @@ def write_take(
     audio, gain = _resampled(result, sample_rate)
     sidecar = Sidecar(
         version=__version__,
-        model=ModelReference(
-            name=model.name,
-            id=model.model_id,
-            file=model.path.name,
-            path=relative_path(path.parent, model.path),
-            sha256=model.sha256,
-            codes_id=model.codes_id,
-        ),
+        model=_refer_to(model, path),
         prompt=keep_prompt(path, result.prompt) if result.prompt else None,
         seed=result.seed,
         config=asdict(result.config),
@@ -105,14 +98,23 @@ def write_take(
         duration_s=result.duration,
         gain=result.gain * gain,
         tags=tags or {},
-        codes=StoredCodes.of(
-            result.codes if result.unedited_codes is None else result.unedited_codes
-        ),
+        codes=StoredCodes.of(result.first_codes),
         base=_store_base(path, result),
         edits=[_store_edit(path, edit, result.sample_rate) for edit in result.edits],
     )
     _write_pair(path, _encode(audio, sidecar), sidecar.to_json().encode(), overwrite)
     return sidecar
+
+
+def _refer_to(model: ModelIdentity, path: Path) -> ModelReference:
+    return ModelReference(
+        name=model.name,
+        id=model.model_id,
+        file=model.path.name,
+        path=relative_path(path.parent, model.path),
+        sha256=model.sha256,
+        codes_id=model.codes_id,
+    )
 
 
 def _store_base(path: Path, result: GenerationResult) -> StoredBase | None:
