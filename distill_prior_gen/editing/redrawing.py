@@ -39,6 +39,10 @@ CANDIDATES = 16
 AHEAD_COLUMNS = 6
 """Columns after a gap that its candidates are judged by: a second with the default settings."""
 
+CLOSING_COLUMNS = 3
+"""Columns at the end of a gap that are drawn a second time, since all candidates of a long gap may
+end far from what follows."""
+
 
 def redraw_codes(
     model: PriorModel,
@@ -104,7 +108,13 @@ class _Drawing:
     def fill(self, start: int, end: int, progress: Progress) -> None:
         """Draw what is unknown in the columns from `start` to before `end`."""
         if self.sampler.whole:
-            self._draw(max(0, start - self.context), end, end + AHEAD_COLUMNS, start, progress)
+            gap = self.codes[:, start:end] == UNKNOWN
+            self._draw_whole(start, end, partial_progress(progress, 0.0, 0.7))
+            closing = end - CLOSING_COLUMNS
+            if start < closing and end < self.codes.shape[1]:
+                again = gap[:, closing - start :]
+                self.codes[:, closing:end].masked_fill_(again, UNKNOWN)
+                self._draw_whole(closing, end, partial_progress(progress, 0.7, 1.0))
             return
         begin = max(0, start - self.context)
         step = self.model.valid_columns - self.context
@@ -113,6 +123,10 @@ class _Drawing:
             stop = first + self.model.valid_columns
             stage = partial_progress(progress, number / len(windows), (number + 1) / len(windows))
             self._draw(first, stop, stop, max(start, first), stage)
+
+    def _draw_whole(self, start: int, end: int, progress: Progress) -> None:
+        begin = max(0, start - self.context)
+        self._draw(begin, end, end + AHEAD_COLUMNS, start, progress)
 
     def _draw(self, begin: int, stop: int, ahead: int, start: int, progress: Progress) -> None:
         """Draw columns several times, and keep the candidate that fits best.
