@@ -11,6 +11,16 @@ from torch import Tensor
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.sampling.layout import Layout
 from distill_prior_gen.sampling.prompt import Prompt
+from distill_prior_gen.validation import check_choice, check_number
+
+OPERATIONS = ("redraw", "swap", "fill", "morph")
+"""Changes of a take."""
+
+MIN_GAIN = 2.0**-23
+"""Smallest `GenerationResult.gain`, that of a recording of a single step."""
+
+MAX_SAMPLES = 2**40
+"""Samples of a take, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +34,9 @@ class Base:
         sound: for a recording, its samples ``[samples]``, float32 within -1 and 1 in steps of
             2 ** -23; None for a take that was decoded from the codes.
         name: name of the recording, or "".
+
+    Raises:
+        ValueError: naming the field, its value and what it may be.
     """
 
     codes: Tensor
@@ -32,13 +45,17 @@ class Base:
     sound: np.ndarray | None = None
     name: str = ""
 
+    def __post_init__(self) -> None:
+        check_number("samples", self.samples, 1, MAX_SAMPLES, whole=True)
+        check_number("trim_start", self.trim_start, 0, MAX_SAMPLES, whole=True)
+
 
 @dataclass(frozen=True, eq=False)
 class Edit:
     """A change of a take.
 
     Attributes:
-        operation: ``"redraw"``, ``"swap"``, ``"fill"`` or ``"morph"``.
+        operation: one of `OPERATIONS`.
         settings: what was asked for, in values that JSON has: regions, amount and so on.
         config: settings of what is new, with the sampler, the vocoder and the seed.
         codes: code map after the change, int64 ``[row, column, level]``.
@@ -47,6 +64,9 @@ class Edit:
         spans: first sample of each part of the take that has a new sound, and the one after the
             last. In a loop they may lie beyond its ends.
         sound: for ``"fill"``, the sound at the end of the take, like `Base.sound`; else None.
+
+    Raises:
+        ValueError: naming the field, its value and what it may be.
     """
 
     operation: str
@@ -57,6 +77,13 @@ class Edit:
     gain: float
     spans: tuple[tuple[int, int], ...]
     sound: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("operation", self.operation, OPERATIONS)
+        check_number("samples", self.samples, 1, MAX_SAMPLES, whole=True)
+        check_number("gain", self.gain, MIN_GAIN, 1.0)
+        for sample in (sample for span in self.spans for sample in span):
+            check_number("spans", sample, -MAX_SAMPLES, MAX_SAMPLES, whole=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, vocoders
 from distill_prior_gen.rendering import render_takes
-from distill_prior_gen.result import Base, GenerationResult
+from distill_prior_gen.result import MIN_GAIN, Base, GenerationResult
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.random_streams import new_seed
 from distill_prior_gen.sampling.timeline import choose_sampler
@@ -30,7 +30,7 @@ PIECE_COLUMNS = 64
 MARGIN_COLUMNS = 3
 """Columns on both sides that an encoded column depends on, at most."""
 
-SOUND_STEP = 2.0**-23
+SOUND_STEP = MIN_GAIN
 """Step of the samples of recordings, which 24-bit files hold exactly."""
 
 

@@ -94,7 +94,7 @@ def apply_edit(
         )
         for start, end in edit.spans:
             audio = _replace(audio, inversion, vocoder, layout, start, end, overlap)
-    gain = min(edit.gain, 1 / max(float(audio.abs().max()), 1e-9))
+    gain = min(edit.gain, 1 / max(float(audio.abs().max()), 1.0))
     return replace(
         take,
         audio=(audio * gain).clamp(-1, 1).numpy(),

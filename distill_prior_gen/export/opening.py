@@ -78,8 +78,11 @@ def open_take(
     take = _unedited(model, path, sidecar, config, partial_progress(report, 0.0, 1 / steps))
     for step, stored_edit in enumerate(sidecar.edits, 1):
         stage = partial_progress(report, step / steps, (step + 1) / steps)
-        edit = _edit(model, path, stored_edit, changes)
-        take = apply_edit(model, take, edit, stage)
+        try:
+            edit = _edit(path, stored_edit, changes)
+            take = apply_edit(model, take, edit, stage)
+        except ValueError as error:
+            raise ValueError(f"{path}, edit {step}: {error}") from error
     return take
 
 
@@ -159,7 +162,7 @@ def _unedited(
     return take_of_base(model, made_of, config, progress)
 
 
-def _edit(model: PriorModel, path: Path, edit: StoredEdit, changes: dict[str, Any]) -> Edit:
+def _edit(path: Path, edit: StoredEdit, changes: dict[str, Any]) -> Edit:
     sound = None
     if edit.sound:
         sound = read_sound(find_file(path, edit.sound), edit.sound.sha256, edit.samples)

@@ -192,6 +192,8 @@ class Sidecar:
         for part in (sidecar, *sidecar.edits):
             if part.codes:
                 part.codes.read()
+        if not all(len(span) == 2 for edit in sidecar.edits for span in edit.spans):
+            raise ValueError("spans must be pairs")
         if not all(name in TAGS and isinstance(tag, str) for name, tag in sidecar.tags.items()):
             raise ValueError("tags must be text")
         return sidecar
@@ -217,7 +219,8 @@ def read_sidecar(path: Path) -> Sidecar:
             f"{path} does not describe a take; give the .json beside an audio file that "
             "distill-prior wrote"
         ) from error
-    if unknown := sidecar.config.keys() - {field.name for field in fields(GenerationConfig)}:
+    known = {field.name for field in fields(GenerationConfig)}
+    if unknown := set[str]().union(sidecar.config, *(e.config for e in sidecar.edits)) - known:
         raise ValueError(
             f"{path} has settings that this version does not know "
             f"({', '.join(sorted(unknown))}); install a newer one"

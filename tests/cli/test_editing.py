@@ -206,6 +206,33 @@ def test_damaged_codes_in_a_sidecar_are_refused(run, takes, change):
     assert not Path("x.wav").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"operation": "melt"}, "operation must be one of redraw, swap, fill, morph"),
+        ({"samples": 10**11}, "too few codes for its samples"),
+        ({"samples": 0}, "samples must be"),
+        ({"gain": 0.0}, "gain must be"),
+        ({"gain": 2}, "gain must be"),
+        ({"spans": [[0, 10**30]]}, "spans must be"),
+        ({"spans": [[0]]}, "does not describe a take"),
+        ({"config": {"seed": 1}}, None),
+        ({"config": {"seed": -1}}, "seed must be"),
+        ({"config": {"swing": 1}}, "does not know (swing); install a newer one"),
+    ],
+)
+def test_damaged_edits_in_a_sidecar_are_refused(run, takes, change, message):
+    assert run("redraw", "a.wav.json", "--span", "1:1.5", "-o", "new.wav").exit_code == 0
+    sidecar = json.loads(Path("new.wav.json").read_text())
+    sidecar["edits"][0] |= change
+    Path("new.wav.json").write_text(json.dumps(sidecar))
+    result = run("replay", "new.wav.json", "-o", "x.wav")
+    assert result.exit_code == (1 if message else 0), result.output
+    assert (message or "") in result.stderr
+    assert ("new.wav.json" in result.stderr) == (message is not None)
+    assert result.stderr.count("\n") == (1 if message else 0)
+
+
 def test_a_sidecar_without_codes_is_drawn_again(run, takes):
     sidecar = json.loads(Path("a.wav.json").read_text())
     del sidecar["codes"], sidecar["base"], sidecar["edits"], sidecar["model"]["codes_id"]
