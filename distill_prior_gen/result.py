@@ -64,6 +64,8 @@ class Edit:
         spans: first sample of each part of the take that has a new sound, and the one after the
             last. In a loop they may lie beyond its ends.
         sound: for ``"fill"``, the sound at the end of the take, like `Base.sound`; else None.
+        levels: for ``"morph"``, the level of each column in dB; else None, and the new sound is as
+            loud as what is before and after it.
 
     Raises:
         ValueError: naming the field, its value and what it may be.
@@ -77,6 +79,7 @@ class Edit:
     gain: float
     spans: tuple[tuple[int, int], ...]
     sound: np.ndarray | None = None
+    levels: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_choice("operation", self.operation, OPERATIONS)
@@ -84,6 +87,8 @@ class Edit:
         check_number("gain", self.gain, MIN_GAIN, 1.0)
         for sample in (sample for span in self.spans for sample in span):
             check_number("spans", sample, -MAX_SAMPLES, MAX_SAMPLES, whole=True)
+        for level in self.levels or ():
+            check_number("levels", level, -200.0, 100.0)
 
 
 @dataclass(frozen=True, eq=False)

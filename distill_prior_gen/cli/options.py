@@ -175,7 +175,7 @@ TAKE: dict[str, dict[str, Any]] = {
 
 
 EDITING = (
-    *("temperature", "top-p", "top-k", "min-p", "sampler", *DESCRIPTORS),
+    *("temperature", "top-p", "top-k", "min-p", "sampler", "wander", *DESCRIPTORS),
     *("vocoder", "quality", "seed"),
 )
 """Those of `TAKE` that count for a part of a take."""

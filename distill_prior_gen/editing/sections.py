@@ -12,6 +12,7 @@ from torch import Tensor
 
 from distill_prior_gen.config import Progress
 from distill_prior_gen.editing.code_maps import check_codes, map_layout, map_start
+from distill_prior_gen.editing.levels import match_levels, match_margins
 from distill_prior_gen.editing.splicing import splice
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
@@ -81,7 +82,6 @@ def apply_edit(
     vocoder = get_registered("vocoder", edit.config.vocoder, vocoders())
     assert edit.config.seed is not None
     generator = random_generator(edit.config.seed, Purpose.PHASE)
-    overlap = edit.config.overlap_samples(model.sample_rate)
     with take_state(model.device):
         mel = layout.decode(model, codes)
         inversion = Inversion(
@@ -93,7 +93,7 @@ def apply_edit(
             layout.conditioning(model, codes) if vocoder.conditioned else None,
         )
         for start, end in edit.spans:
-            audio = _replace(audio, inversion, vocoder, layout, start, end, overlap)
+            audio = _replace(audio, inversion, vocoder, layout, edit, start, end)
     gain = min(edit.gain, 1 / max(float(audio.abs().max()), 1.0))
     return replace(
         take,
@@ -126,9 +126,9 @@ def _replace(
     inversion: Inversion,
     vocoder: Vocoder,
     layout: ContinuousLayout,
+    edit: Edit,
     start: int,
     end: int,
-    overlap: int,
 ) -> Tensor:
     """Samples from `start` to before `end` replaced by the sound of a mel.
 
@@ -137,12 +137,13 @@ def _replace(
         inversion: the mel of the whole take.
         vocoder: the method that makes sound of it.
         layout: where the take lies in it. In a loop, samples may lie beyond its ends.
+        edit: the change.
         start, end: the samples.
-        overlap: samples in which a loop that is rendered as a whole fades into its beginning.
     """
     spectrogram, samples = inversion.spectrogram, len(audio)
     hop, total = spectrogram.hop_length, inversion.mel.shape[1]
     if layout.loop and end - start + 2 * MARGIN_FRAMES * hop >= samples:
+        overlap = edit.config.overlap_samples(spectrogram.sample_rate)
         return inversion.invert_loop(vocoder, samples, overlap).cpu()
     begin, stop = math.floor(start / hop) - MARGIN_FRAMES, math.ceil(end / hop) + MARGIN_FRAMES
     if not layout.loop:
@@ -157,9 +158,13 @@ def _replace(
     places = torch.arange(begin * hop, begin * hop + len(new))
     places = places % samples if layout.loop else places[places < samples]
     old = audio[places]
-    spliced = splice(
-        old, new[: len(old)], start - begin * hop, min(end - begin * hop, len(old)), spectrogram
-    )
+    new, start, end = new[: len(old)], start - begin * hop, min(end - begin * hop, len(old))
+    if edit.levels is None:
+        new = match_margins(new, old, start, end)
+    else:
+        map_start = -layout.trim_start * hop - begin * hop
+        new = match_levels(new, np.array(edit.levels), map_start, layout.column_samples)
+    spliced = splice(old, new, start, end, spectrogram)
     return audio.index_copy(0, places, spliced)
 
 

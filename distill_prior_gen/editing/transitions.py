@@ -18,6 +18,7 @@ from distill_prior_gen.config import (
     partial_progress,
 )
 from distill_prior_gen.editing.code_maps import codes_on_grid, map_layout, map_start, round_sound
+from distill_prior_gen.editing.levels import column_levels
 from distill_prior_gen.editing.redrawing import redraw_codes
 from distill_prior_gen.editing.sections import apply_edit, changed_spans
 from distill_prior_gen.editing.takes import DRAWING_SHARE, edit_settings
@@ -122,22 +123,15 @@ def morph(
     Raises:
         ValueError: if `amount` or `levels` are out of range, or one of the takes is a loop.
     """
-    course = amount if isinstance(amount, tuple) else (amount, amount)
-    begin, end = (check_number("amount", value, 0.0, 1.0) for value in course)
-    chosen = range(model.num_quantizers) if levels is None else levels
-    for level in chosen:
-        check_number("levels", level, 0, model.num_quantizers - 1, True)
+    begin, end, chosen = _check_morph(model, amount, levels)
     _refuse_loops(first, second)
     stopwatch = Stopwatch(model.device)
     settings = edit_settings(model, first, config)
     samples, gain = min(len(first.audio), len(second.audio)), max(first.gain, second.gain)
-    start = map_start(first)
+    start, hop = map_start(first), model.spectrogram.hop_length
     frames = model.spectrogram.frames_to_cover(samples)
     columns = math.ceil((start + frames) / STRIDE) + 1
-    codes = [
-        codes_on_grid(model, take, start * model.spectrogram.hop_length, gain)[:, :columns]
-        for take in (first, second)
-    ]
+    codes = [codes_on_grid(model, take, start * hop, gain)[:, :columns] for take in (first, second)]
     columns = min(each.shape[1] for each in codes)
     old, new = (each[:, :columns] for each in codes)
     place = (torch.arange(columns) - start // STRIDE) / max(1, math.ceil(frames / STRIDE) - 1)
@@ -146,7 +140,12 @@ def morph(
     layout = map_layout(model, columns, samples, start)
     asked = {"amount": [begin, end], "levels": None if levels is None else list(levels)}
     spans = changed_spans(layout, old, blended)
-    edit = Edit("morph", asked, settings, blended, samples, gain, spans)
+    heard = [
+        column_levels(torch.from_numpy(take.audio) / gain, -start * hop, STRIDE * hop, columns)
+        for take in (first, second)
+    ]
+    loud = (heard[0] + share.numpy() * (heard[1] - heard[0])).round(2).tolist()
+    edit = Edit("morph", asked, settings, blended, samples, gain, spans, levels=tuple(loud))
     with stopwatch("invert"):
         morphed = apply_edit(model, first, edit, progress or no_progress)
     return replace(morphed, timings=stopwatch.seconds)
@@ -182,6 +181,18 @@ def blend_codes(
         missing = (target - codebooks[level][code]) * inside
         blended[..., level] = code
     return blended
+
+
+def _check_morph(
+    model: PriorModel, amount: float | tuple[float, float], levels: Sequence[int] | None
+) -> tuple[float, float, Sequence[int]]:
+    """First and last share of the second take, and the levels that are blended."""
+    course = amount if isinstance(amount, tuple) else (amount, amount)
+    begin, end = (check_number("amount", value, 0.0, 1.0) for value in course)
+    chosen = range(model.num_quantizers) if levels is None else levels
+    for level in chosen:
+        check_number("levels", level, 0, model.num_quantizers - 1, True)
+    return begin, end, chosen
 
 
 def _refuse_loops(*takes: GenerationResult) -> None:

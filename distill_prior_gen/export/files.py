@@ -135,6 +135,7 @@ def _store_edit(path: Path, edit: Edit, sample_rate: int) -> StoredEdit:
         gain=edit.gain,
         spans=[list(span) for span in edit.spans],
         sound=None if edit.sound is None else keep_sound(path, edit.sound, sample_rate),
+        levels=None if edit.levels is None else list(edit.levels),
     )
 
 

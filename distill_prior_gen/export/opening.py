@@ -175,4 +175,5 @@ def _edit(path: Path, edit: StoredEdit, changes: dict[str, Any]) -> Edit:
         gain=edit.gain,
         spans=tuple((first, last) for first, last in edit.spans),
         sound=sound,
+        levels=None if edit.levels is None else tuple(edit.levels),
     )

@@ -131,6 +131,7 @@ class StoredEdit:
     gain: float
     spans: list[list[int]]
     sound: FileReference | None
+    levels: list[float] | None
 
 
 @dataclass(frozen=True)

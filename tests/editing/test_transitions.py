@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, Region, fill, generate, load_model, morph, redraw
+from distill_prior_gen.demo import demo_model
 from distill_prior_gen.editing.code_maps import code_map, codes_on_grid, map_start, take_of_sound
 from distill_prior_gen.editing.transitions import blend_codes
 from tests.helpers.models import add_timeline, write_model
@@ -79,6 +80,24 @@ def test_a_morph_begins_as_the_first_take_and_ends_as_the_second(model, takes, l
     same = morph(model, first, second, 0.0)
     scale = same.gain / gain
     np.testing.assert_allclose(same.audio, first.audio[: len(same.audio)] * scale, atol=1e-6)
+
+
+@pytest.mark.parametrize("amount", [0.5, 1.0])
+def test_a_morph_is_as_loud_as_both_takes(amount):
+    """Takes whose levels differ by 12 dB; a column of the demo model lasts 8192 samples."""
+    model = load_model(demo_model(), "cpu")
+    sounds = [generate(model, GenerationConfig(duration=3, seed=seed)).audio for seed in (1, 2)]
+    sounds[1] = sounds[1] / 4
+    takes = [take_of_sound(model, sound, "x.wav") for sound in sounds]
+    morphed = morph(model, *takes, amount).audio
+    powers = [
+        np.square(sound[: 17 * 8192].reshape(-1, 8192)).mean(axis=1) for sound in (*sounds, morphed)
+    ]
+    loud = 10 * np.log10(np.array(powers) + 1e-9)
+    expected = (1 - amount) * loud[0] + amount * loud[1]
+    audible = loud.min(axis=0) > -60
+    assert audible.sum() > 8
+    assert np.median(np.abs(loud[2] - expected)[audible]) < 1.5
 
 
 @settings(max_examples=30)
