@@ -89,7 +89,7 @@ def test_a_morph_is_as_loud_as_both_takes(amount):
     sounds = [generate(model, GenerationConfig(duration=3, seed=seed)).audio for seed in (1, 2)]
     sounds[1] = sounds[1] / 4
     takes = [take_of_sound(model, sound, "x.wav") for sound in sounds]
-    morphed = morph(model, *takes, amount).audio
+    morphed = morph(model, takes[0], takes[1], amount).audio
     powers = [
         np.square(sound[: 17 * 8192].reshape(-1, 8192)).mean(axis=1) for sound in (*sounds, morphed)
     ]
