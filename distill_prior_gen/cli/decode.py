@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.destination import Destination, resolve_format
-from distill_prior_gen.cli.running import RunOptions, check_registered, create_config, make_takes
-from distill_prior_gen.config import ExportConfig, Progress
+from distill_prior_gen.cli.running import check_registered, create_config, make_takes
+from distill_prior_gen.cli.writing import Writing, writing_options
+from distill_prior_gen.config import Progress
 from distill_prior_gen.demo import demo_model
 
 if TYPE_CHECKING:
@@ -29,34 +29,16 @@ if TYPE_CHECKING:
     help="The model of the codes.  [default: the demo model]",
 )
 @options.take(show_default=False, names=("vocoder", "quality", "seed"))
-@options.format_
-@options.sample_rate
-@options.bit_depth
-@options.device
-@options.force
-@options.as_json
-@options.progress
-@options.quiet
+@writing_options
 def decode(
+    writing: Writing,
     codes: Path,
-    output: str,
     model: Path | None,
-    format_: str | None,
-    sample_rate: int | None,
-    bit_depth: int | None,
-    device: str,
-    force: bool,
-    as_json: bool,
-    progress: bool | None,
-    quiet: bool,
     **settings: Any,
 ) -> None:
     """Make sound of codes that 'distill-prior encode' wrote, or that you have changed."""
     try:
         config = create_config(options.explicit_settings(settings))
-        export = ExportConfig(
-            resolve_format(output, format_, ExportConfig.format), sample_rate, bit_depth
-        )
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     check_registered(config)
@@ -68,6 +50,4 @@ def decode(
         stored = read_codes(model, codes)
         yield decode(model, stored.codes, config, stored.samples, stored.trim_start, report)
 
-    destination = Destination(output, export, force)
-    run = RunOptions(device, as_json, progress, quiet)
-    make_takes(model or demo_model(), make, 1, destination, run, [])
+    make_takes(model or demo_model(), make, 1, writing.destination(), writing, [])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_prior_gen.atomic import check_writable
-from distill_prior_gen.config import FORMATS, ExportConfig
 from distill_prior_gen.export.naming import existing
+from distill_prior_gen.formats import FORMATS, ExportConfig
 
 OTHER_FORMATS = (".aac", ".caf", ".m4a", ".w64", ".wma")
 """Suffixes of sound files that are not written, beside those that `mimetypes` knows."""

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.destination import Destination
 from distill_prior_gen.cli.former_takes import FormerTake
 from distill_prior_gen.cli.running import (
-    RunOptions,
     check_registered,
     create_config,
     make_takes,
 )
 from distill_prior_gen.cli.training_options import Decorator
+from distill_prior_gen.cli.writing import Writing, writing_options
 from distill_prior_gen.config import GenerationConfig, Progress, partial_progress
 
 if TYPE_CHECKING:
@@ -76,17 +75,9 @@ def levels_option(what: str) -> Decorator:
 class EditRequest:
     """Options that the commands share; see there."""
 
+    writing: Writing
     model: Path | None
-    output: str
     count: int
-    format_: str | None
-    sample_rate: int | None
-    bit_depth: int | None
-    device: str
-    force: bool
-    as_json: bool
-    progress: bool | None
-    quiet: bool
     settings: dict[str, Any]
 
     def make(self, path: Path, edit: Edit) -> None:
@@ -104,10 +95,10 @@ class EditRequest:
         given = former.settings(seed | options.explicit_settings(self.settings))
         try:
             config = create_config(given)
-            export = former.export(self.output, self.format_, self.sample_rate, self.bit_depth)
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         check_registered(config)
+        destination = self.writing.destination(former.sidecar)
 
         def make(model: PriorModel, report: Progress) -> Iterator[GenerationResult]:
             from distill_prior_gen.export.opening import open_take
@@ -120,21 +111,17 @@ class EditRequest:
                 stage = partial_progress(report, (number + 1) / steps, (number + 2) / steps)
                 yield edit(model, take, replace(config, seed=config.seed + number), stage)
 
-        destination = Destination(self.output, export, self.force)
-        run = RunOptions(self.device, self.as_json, self.progress, self.quiet)
-        make_takes(former.model, make, self.count, destination, run, [], former.sidecar)
+        make_takes(former.model, make, self.count, destination, self.writing, [], former.sidecar)
 
 
 def edit_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of an `EditRequest`, which the command gets as its first argument."""
-    names = {field.name for field in fields(EditRequest)} - {"settings"}
-    settings = {name.replace("-", "_") for name in options.EDITING}
+    names = {name.replace("-", "_") for name in options.EDITING}
 
     @functools.wraps(command)
-    def with_request(**given: Any) -> None:
-        shared = {name: given.pop(name) for name in names}
-        shared["settings"] = {name: given.pop(name) for name in settings}
-        command(EditRequest(**shared), **given)
+    def with_request(writing: Writing, model: Path | None, count: int, **given: Any) -> None:
+        settings = {name: given.pop(name) for name in names}
+        command(EditRequest(writing, model, count, settings), **given)
 
     decorators: list[Decorator] = [
         options.output,
@@ -148,14 +135,7 @@ def edit_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Number of alternatives, with the seeds SEED, SEED + 1 and so on.",
         ),
-        options.format_,
-        options.sample_rate,
-        options.bit_depth,
-        options.device,
-        options.force,
-        options.as_json,
-        options.progress,
-        options.quiet,
+        writing_options,
     ]
     decorated: Callable[..., None] = with_request
     for decorator in reversed(decorators):

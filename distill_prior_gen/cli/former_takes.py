@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill_prior_gen.cli.destination import resolve_format
-from distill_prior_gen.config import SAMPLE_RATES, ExportConfig
 from distill_prior_gen.demo import demo_model
 
 if TYPE_CHECKING:
@@ -59,22 +57,6 @@ class FormerTake:
         from distill_prior_gen.export.opening import take_settings
 
         return take_settings(self.path, self.sidecar, changes) if self.sidecar else changes
-
-    def export(
-        self, output: str, format_: str | None, sample_rate: int | None, bit_depth: int | None
-    ) -> ExportConfig:
-        """The options of the audio file; those that are not given are those of the former take.
-
-        Raises:
-            ValueError: if they contradict each other.
-        """
-        former = self.sidecar
-        chosen = resolve_format(output, format_, former.format if former else ExportConfig.format)
-        if former and sample_rate is None and former.sample_rate in SAMPLE_RATES:
-            sample_rate = former.sample_rate
-        if former and bit_depth is None and chosen == former.format:
-            bit_depth = former.bit_depth
-        return ExportConfig(chosen, sample_rate, bit_depth)
 
 
 def _find_model(sidecar: Path, file: FileReference) -> Path:

@@ -12,13 +12,12 @@ from click.core import ParameterSource
 
 from distill_prior_gen.config import (
     DESCRIPTORS,
-    FORMATS,
     GENERATION_LIMITS,
     JOINS,
     QUALITIES,
-    SAMPLE_RATES,
     GenerationConfig,
 )
+from distill_prior_gen.formats import FORMATS, LOUDNESS_LIMITS, SAMPLE_RATES, TRUE_PEAK_DB
 
 
 class FloatPerLevel(click.FloatRange):
@@ -265,6 +264,20 @@ bit_depth = click.option(
     type=int,
     metavar="16|24|32",
     help="Bits per sample for wav and flac; 32 is floating point, for wav only.  [default: 24]",
+)
+
+loudness = click.option(
+    "--loudness",
+    type=click.FloatRange(*LOUDNESS_LIMITS),
+    metavar="LUFS",
+    help="Loudness of the file (ITU-R BS.1770), such as -16; less where peaks would exceed "
+    f"{TRUE_PEAK_DB:g} dBTP.  [default: that of the take]",
+)
+
+markers = click.option(
+    "--markers",
+    is_flag=True,
+    help="Put markers at the borders of chunks and of edited parts, for wav only.",
 )
 
 edited_model = click.option(

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.destination import Destination
 from distill_prior_gen.cli.former_takes import FormerTake
 from distill_prior_gen.cli.running import (
-    RunOptions,
     check_registered,
     create_config,
     make_takes,
 )
+from distill_prior_gen.cli.writing import Writing, writing_options
 from distill_prior_gen.config import Progress
 
 if TYPE_CHECKING:
@@ -34,26 +33,11 @@ if TYPE_CHECKING:
     help="Model to use.  [default: the file that the take was made with]",
 )
 @options.take(show_default=False)
-@options.format_
-@options.sample_rate
-@options.bit_depth
-@options.device
-@options.force
-@options.as_json
-@options.progress
-@options.quiet
+@writing_options
 def replay(
+    writing: Writing,
     sidecar: Path,
-    output: str,
     model: Path | None,
-    format_: str | None,
-    sample_rate: int | None,
-    bit_depth: int | None,
-    device: str,
-    force: bool,
-    as_json: bool,
-    progress: bool | None,
-    quiet: bool,
     **settings: Any,
 ) -> None:
     """Make a take again from its sidecar, TAKE.wav.json.
@@ -69,10 +53,10 @@ def replay(
     given = former.settings(changes)
     try:
         config = create_config(given)
-        export = former.export(output, format_, sample_rate, bit_depth)
     except ValueError as error:
         raise click.UsageError(f"{sidecar}: {error}") from error
     check_registered(config)
+    destination = writing.destination(former.sidecar)
 
     def make(model: PriorModel, report: Progress) -> Iterator[GenerationResult]:
         from distill_prior_gen.export.opening import open_take
@@ -82,6 +66,4 @@ def replay(
     original = former.sidecar
     if "prompt" in changes:
         original = replace(original, prompt=None)
-    destination = Destination(output, export, force)
-    run = RunOptions(device, as_json, progress, quiet)
-    make_takes(former.model, make, 1, destination, run, [], original)
+    make_takes(former.model, make, 1, destination, writing, [], original)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli.destination import Destination
-from distill_prior_gen.cli.progress import progress_bar, shows_progress
+from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.writing import Writing
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 
@@ -20,28 +21,6 @@ if TYPE_CHECKING:
     from distill_prior_gen.export.sidecar import Sidecar
     from distill_prior_gen.model import PriorModel
     from distill_prior_gen.result import GenerationResult
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Options of commands that make takes.
-
-    Attributes:
-        device: where networks run.
-        as_json: whether takes are described in JSON rather than named.
-        progress: whether progress is shown; None shows it in a terminal.
-        quiet: whether nothing but errors and results is printed.
-    """
-
-    device: str
-    as_json: bool
-    progress: bool | None
-    quiet: bool
-
-    @property
-    def shows_progress(self) -> bool:
-        """Whether a progress bar is shown."""
-        return shows_progress(self.progress, self.quiet)
 
 
 @dataclass(frozen=True)
@@ -98,7 +77,7 @@ def make_takes(
     make: Callable[[PriorModel, Progress], Iterable[GenerationResult]],
     count: int,
     destination: Destination,
-    options: RunOptions,
+    writing: Writing,
     notes: list[str],
     original: Sidecar | None = None,
 ) -> None:
@@ -109,7 +88,7 @@ def make_takes(
         make: makes the takes, one after the other.
         count: number of takes.
         destination: where they are written to.
-        options: how to work and what to print.
+        writing: how to work and what to print.
         notes: lines for standard error, printed at the end.
         original: sidecar of the take that is made again, whose tags are kept; its files are
             expected to be the same.
@@ -119,15 +98,15 @@ def make_takes(
     takes: list[WrittenTake] = []
     tags = original.tags if original else None
     try:
-        with progress_bar(options.shows_progress) as report:
-            loaded, load_time = _load(model, options.device, report)
+        with progress_bar(writing.shows_progress) as report:
+            loaded, load_time = _load(model, writing.device, report)
             _write(make(loaded, report), loaded, load_time, destination, paths, tags, takes)
     finally:  # also what was finished before an error or an interruption
-        _print_takes(takes, options.as_json, count)
+        _print_takes(takes, writing.as_json, count)
         notes = [*notes, *_clipping_notes(takes), *_replaced_files(takes, original)]
-        if takes and options.shows_progress:
+        if takes and writing.shows_progress:
             notes.append(_speed(takes, time.perf_counter() - start))
-        for note in () if options.quiet else notes:
+        for note in () if writing.quiet else notes:
             click.echo(note, err=True)
 
 
@@ -180,7 +159,7 @@ def _clipping_notes(takes: list[WrittenTake]) -> list[str]:
     return [
         f"{take.path} was scaled by {take.sidecar.gain:.2f} so that it does not clip"
         for take in takes
-        if take.sidecar.gain < 1
+        if take.sidecar.gain < 1 and take.sidecar.loudness is None
     ]
 
 

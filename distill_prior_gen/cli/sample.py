@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.destination import Destination, resolve_format
 from distill_prior_gen.cli.running import (
-    RunOptions,
     check_registered,
     create_config,
     make_takes,
 )
-from distill_prior_gen.config import ExportConfig, Progress
+from distill_prior_gen.cli.writing import Writing, writing_options
+from distill_prior_gen.config import Progress
 from distill_prior_gen.demo import demo_model
 
 if TYPE_CHECKING:
@@ -36,26 +35,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of takes, with the seeds SEED, SEED + 1 and so on.",
 )
-@options.format_
-@options.sample_rate
-@options.bit_depth
-@options.device
-@options.force
-@options.as_json
-@options.progress
-@options.quiet
+@writing_options
 def sample(
+    writing: Writing,
     model: Path | None,
-    output: str,
     count: int,
-    format_: str | None,
-    sample_rate: int | None,
-    bit_depth: int | None,
-    device: str,
-    force: bool,
-    as_json: bool,
-    progress: bool | None,
-    quiet: bool,
     **settings: Any,
 ) -> None:
     """Make takes from MODEL, a .distill file with a prior, or from the demo model.
@@ -65,18 +49,15 @@ def sample(
     """
     try:
         config = create_config(options.explicit_settings(settings))
-        chosen = resolve_format(output, format_, ExportConfig.format)
-        export = ExportConfig(chosen, sample_rate, bit_depth)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     check_registered(config)
+    destination = writing.destination()
     notes = [] if model else ["No MODEL was given: this is the demo model"]
-    destination = Destination(output, export, force)
-    run = RunOptions(device, as_json, progress, quiet)
 
     def make(model: PriorModel, report: Progress) -> Iterator[GenerationResult]:
         from distill_prior_gen.generation import generate_takes
 
         return generate_takes(model, config, count, report)
 
-    make_takes(model or demo_model(), make, count, destination, run, notes)
+    make_takes(model or demo_model(), make, count, destination, writing, notes)

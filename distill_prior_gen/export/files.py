@@ -12,8 +12,8 @@ import soundfile
 import soxr
 
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.config import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.export.kept_files import keep_prompt, keep_sound
+from distill_prior_gen.export.loudness import gain_for_loudness
 from distill_prior_gen.export.naming import existing, free_path, sidecar_path
 from distill_prior_gen.export.sidecar import (
     ModelReference,
@@ -25,6 +25,8 @@ from distill_prior_gen.export.sidecar import (
     relative_path,
 )
 from distill_prior_gen.export.tags import id3
+from distill_prior_gen.export.wav_chunks import loop_chunk, marker_chunk, with_chunks
+from distill_prior_gen.formats import FORMATS, MP3_SAMPLE_RATES, ExportConfig
 from distill_prior_gen.model import ModelIdentity
 from distill_prior_gen.result import Edit, GenerationResult
 from distill_prior_gen.version import __version__
@@ -86,6 +88,9 @@ def write_take(
         )
     bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
     audio, gain = _resampled(result, sample_rate)
+    if export.loudness is not None:
+        factor = gain_for_loudness(audio, sample_rate, export.loudness)
+        audio, gain = audio * np.float32(factor), gain * factor
     sidecar = Sidecar(
         version=__version__,
         model=_refer_to(model, path),
@@ -97,13 +102,30 @@ def write_take(
         sample_rate=sample_rate,
         duration_s=result.duration,
         gain=result.gain * gain,
+        loudness=export.loudness,
         tags=tags or {},
         codes=StoredCodes.of(result.first_codes),
         base=_store_base(path, result),
         edits=[_store_edit(path, edit, result.sample_rate) for edit in result.edits],
     )
-    _write_pair(path, _encode(audio, sidecar), sidecar.to_json().encode(), overwrite)
+    sound = _encode(audio, sidecar)
+    if export.format == "wav":
+        sound = with_chunks(sound, _chunks(result, sidecar, len(audio), export.markers))
+    _write_pair(path, sound, sidecar.to_json().encode(), overwrite)
     return sidecar
+
+
+def _chunks(result: GenerationResult, sidecar: Sidecar, samples: int, markers: bool) -> list[bytes]:
+    """Loop points of a loop; markers at the borders of chunks and edits, if they are wanted."""
+    chunks = []
+    if result.config.loop:
+        chunks.append(loop_chunk(samples, sidecar.sample_rate))
+    if markers:
+        edited = {sample for edit in result.edits for span in edit.spans for sample in span}
+        scale = samples / len(result.audio)
+        places = sorted({round(place * scale) for place in {*result.boundaries, *edited}})
+        chunks.append(marker_chunk([place for place in places if 0 < place < samples]))
+    return chunks
 
 
 def _refer_to(model: ModelIdentity, path: Path) -> ModelReference:

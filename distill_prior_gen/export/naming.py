@@ -7,7 +7,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from distill_prior_gen.config import ExportConfig
+from distill_prior_gen.formats import ExportConfig
 
 MAX_NAME_BYTES = 255
 """Length of the longest name that common file systems allow."""

@@ -148,7 +148,8 @@ class Sidecar:
         bit_depth: bits per sample, or None for lossy formats.
         sample_rate: sample rate of the file in Hz.
         duration_s: length in seconds.
-        gain: factor that keeps the waveform within -1 and 1.
+        gain: factor that keeps the waveform within -1 and 1, or gives it the loudness.
+        loudness: loudness that was asked for in LUFS, or None.
         tags: tags that were given for the file.
         codes: its codes before the edits; None in files of version 0.1.
         base: for a take that was not drawn, what it was made of.
@@ -165,6 +166,7 @@ class Sidecar:
     sample_rate: int
     duration_s: float
     gain: float
+    loudness: float | None
     tags: dict[str, str]
     codes: StoredCodes | None
     base: StoredBase | None
@@ -183,7 +185,7 @@ class Sidecar:
         """
         table = json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
         # Keys that version 0.1 did not have.
-        table = {"codes": None, "base": None, "edits": []} | table
+        table = {"loudness": None, "codes": None, "base": None, "edits": []} | table
         table["model"] = {"codes_id": ""} | table["model"]
         sidecar = _build(cls, table)
         if sidecar.config.get("prompt") and not sidecar.prompt:

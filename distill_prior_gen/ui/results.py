@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from distill_prior_gen.config import FORMATS, SAMPLE_RATES, ExportConfig
+from distill_prior_gen.formats import FORMATS, SAMPLE_RATES, ExportConfig
 
 MAX_TAG_LENGTH = 200
 """Characters of a title, an artist or an album."""

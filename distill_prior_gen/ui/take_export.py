@@ -11,8 +11,8 @@ from typing import Any
 from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
-from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.export.naming import sidecar_path
+from distill_prior_gen.formats import ExportConfig
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.page_messages import explain, visible_path
 from distill_prior_gen.ui.results import MAX_TAG_LENGTH

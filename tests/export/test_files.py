@@ -10,9 +10,9 @@ import torch
 import distill_prior_gen
 from distill_prior_gen import GenerationConfig, GenerationResult, generate
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.export.files import write_take
 from distill_prior_gen.export.naming import free_path
+from distill_prior_gen.formats import ExportConfig
 from distill_prior_gen.sampling.crossfaded_layout import CrossfadedWaveforms
 
 RATE = 48_000
@@ -159,7 +159,7 @@ import resource, signal, sys
 from pathlib import Path
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.export.files import write_take
-from distill_prior_gen.config import ExportConfig
+from distill_prior_gen.formats import ExportConfig
 model = load_model(sys.argv[1], "cpu")
 result = generate(model, GenerationConfig(seed=0))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

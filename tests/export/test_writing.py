@@ -14,8 +14,8 @@ import soundfile
 
 from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.atomic import atomic_write
-from distill_prior_gen.config import ExportConfig
 from distill_prior_gen.export.files import write_take
+from distill_prior_gen.formats import ExportConfig
 
 FAST = ["-d", "1", "--quality", "fast"]
 
@@ -110,7 +110,7 @@ def test_no_kill_leaves_an_old_sound_beside_a_new_sidecar(tmp_path, model_path, 
     program = (
         "import os, signal, sys; from distill_prior_gen import *\n"
         "from distill_prior_gen.export.files import write_take\n"
-        "from distill_prior_gen.config import ExportConfig\n"
+        "from distill_prior_gen.formats import ExportConfig\n"
         "from pathlib import Path\n"
         "moment, calls = int(sys.argv[2]), []\n"
         "model = load_model(sys.argv[1], 'cpu')\n"
