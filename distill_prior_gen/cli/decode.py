@@ -10,7 +10,7 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.running import check_registered, create_config, make_takes
-from distill_prior_gen.cli.writing import Writing, writing_options
+from distill_prior_gen.cli.writing import Writing, output, writing_options
 from distill_prior_gen.config import Progress
 from distill_prior_gen.demo import demo_model
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("codes", metavar="CODES.npz", type=click.Path(path_type=Path))
-@options.output
+@output
 @click.option(
     "-m",
     "--model",

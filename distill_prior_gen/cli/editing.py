@@ -18,7 +18,7 @@ from distill_prior_gen.cli.running import (
     make_takes,
 )
 from distill_prior_gen.cli.training_options import Decorator
-from distill_prior_gen.cli.writing import Writing, writing_options
+from distill_prior_gen.cli.writing import Writing, output, writing_options
 from distill_prior_gen.config import GenerationConfig, Progress, partial_progress
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def edit_options(command: Callable[..., None]) -> Callable[..., None]:
         command(EditRequest(writing, model, count, settings), **given)
 
     decorators: list[Decorator] = [
-        options.output,
+        output,
         options.edited_model,
         options.take(show_default=False, names=options.EDITING),
         click.option(

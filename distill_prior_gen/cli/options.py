@@ -17,7 +17,6 @@ from distill_prior_gen.config import (
     QUALITIES,
     GenerationConfig,
 )
-from distill_prior_gen.formats import FORMATS, LOUDNESS_LIMITS, SAMPLE_RATES, TRUE_PEAK_DB
 
 
 class FloatPerLevel(click.FloatRange):
@@ -219,12 +218,6 @@ def explicit_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _no_standard_output(ctx: Any, param: Any, value: str) -> str:
-    if value == "-":
-        raise click.BadParameter("takes are not written to standard output; name a file or folder")
-    return value
-
-
 temperature = click.option(
     "-t",
     "--temperature",
@@ -232,52 +225,6 @@ temperature = click.option(
     default=GenerationConfig.temperature,
     show_default=True,
     help="Below 1, codes are more typical; above 1, more surprising.",
-)
-
-output = click.option(
-    "-o",
-    "--output",
-    type=click.Path(),
-    callback=_no_standard_output,
-    default=".",
-    help="File to write (its suffix sets the format), or folder for files named after model "
-    "and seed.  [default: the current folder]",
-)
-
-format_ = click.option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(list(FORMATS)),
-    help="Audio file format.  [default: wav, or the suffix of --output]",
-)
-
-sample_rate = click.option(
-    "--sample-rate",
-    type=int,
-    metavar="|".join(map(str, SAMPLE_RATES)),
-    help="Resample to this rate in Hz.  [default: the model's]",
-)
-
-bit_depth = click.option(
-    "--bit-depth",
-    type=int,
-    metavar="16|24|32",
-    help="Bits per sample for wav and flac; 32 is floating point, for wav only.  [default: 24]",
-)
-
-loudness = click.option(
-    "--loudness",
-    type=click.FloatRange(*LOUDNESS_LIMITS),
-    metavar="LUFS",
-    help="Loudness of the file (ITU-R BS.1770), such as -16; less where peaks would exceed "
-    f"{TRUE_PEAK_DB:g} dBTP.  [default: that of the take]",
-)
-
-markers = click.option(
-    "--markers",
-    is_flag=True,
-    help="Put markers at the borders of chunks and of edited parts, for wav only.",
 )
 
 edited_model = click.option(

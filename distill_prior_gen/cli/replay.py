@@ -16,7 +16,7 @@ from distill_prior_gen.cli.running import (
     create_config,
     make_takes,
 )
-from distill_prior_gen.cli.writing import Writing, writing_options
+from distill_prior_gen.cli.writing import Writing, output, writing_options
 from distill_prior_gen.config import Progress
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sidecar", metavar="TAKE.wav.json", type=click.Path(path_type=Path))
-@options.output
+@output
 @click.option(
     "--model",
     type=click.Path(path_type=Path),

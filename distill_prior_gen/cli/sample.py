@@ -14,7 +14,7 @@ from distill_prior_gen.cli.running import (
     create_config,
     make_takes,
 )
-from distill_prior_gen.cli.writing import Writing, writing_options
+from distill_prior_gen.cli.writing import Writing, output, writing_options
 from distill_prior_gen.config import Progress
 from distill_prior_gen.demo import demo_model
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path), required=False)
-@options.output
+@output
 @options.take(show_default=True)
 @click.option(
     "-n",

@@ -86,33 +86,45 @@ def write_take(
         raise ValueError(
             f"mp3 cannot hold {sample_rate} Hz; choose a sample rate of 44100 or 48000"
         )
-    bit_depth = export.bit_depth or (24 if FORMATS[export.format] else None)
     audio, gain = _resampled(result, sample_rate)
     if export.loudness is not None:
         factor = gain_for_loudness(audio, sample_rate, export.loudness)
         audio, gain = audio * np.float32(factor), gain * factor
-    sidecar = Sidecar(
+    sidecar = _describe(result, model, path, export, sample_rate, gain, tags or {})
+    sound = _encode(audio, sidecar)
+    if export.format == "wav":
+        sound = with_chunks(sound, _chunks(result, sidecar, len(audio), export.markers))
+    _write_pair(path, sound, sidecar.to_json().encode(), overwrite)
+    return sidecar
+
+
+def _describe(
+    result: GenerationResult,
+    model: ModelIdentity,
+    path: Path,
+    export: ExportConfig,
+    sample_rate: int,
+    gain: float,
+    tags: dict[str, str],
+) -> Sidecar:
+    """The sidecar of a take; what the take is made of is kept beside it."""
+    return Sidecar(
         version=__version__,
         model=_refer_to(model, path),
         prompt=keep_prompt(path, result.prompt) if result.prompt else None,
         seed=result.seed,
         config=asdict(result.config),
         format=export.format,
-        bit_depth=bit_depth,
+        bit_depth=export.bit_depth or (24 if FORMATS[export.format] else None),
         sample_rate=sample_rate,
         duration_s=result.duration,
         gain=result.gain * gain,
         loudness=export.loudness,
-        tags=tags or {},
+        tags=tags,
         codes=StoredCodes.of(result.first_codes),
         base=_store_base(path, result),
         edits=[_store_edit(path, edit, result.sample_rate) for edit in result.edits],
     )
-    sound = _encode(audio, sidecar)
-    if export.format == "wav":
-        sound = with_chunks(sound, _chunks(result, sidecar, len(audio), export.markers))
-    _write_pair(path, sound, sidecar.to_json().encode(), overwrite)
-    return sidecar
 
 
 def _chunks(result: GenerationResult, sidecar: Sidecar, samples: int, markers: bool) -> list[bytes]:
