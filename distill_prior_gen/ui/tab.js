@@ -23,11 +23,12 @@
     if (event.target.closest("#distill-prior")) find("status .fault")?.classList.add("read");
   }, true);
 
-  // A chosen take goes on from where the last one was.
+  // The next sound that is loaded goes on from where the last one was.
   let place = null;
   let repeating = false;
+  const resume = (time, playing, started = () => {}) => { place = { time, playing, started }; };
   document.addEventListener("change", (event) => {
-    if (event.target.closest("#distill-prior-takes")) place ??= find("player audio").currentTime;
+    if (event.target.closest("#distill-prior-takes")) resume(find("player audio").currentTime, true);
   }, true);
   document.addEventListener("loadedmetadata", (event) => {
     const audio = event.target;
@@ -35,9 +36,11 @@
     audio.controlsList = "nodownload";
     audio.loop = repeating;
     if (place === null) return;
-    audio.currentTime = place < audio.duration ? place : 0;
+    const { time, playing, started } = place;
     place = null;
-    audio.play().catch(() => {}); // another take is loaded, or the browser asks for a click
+    audio.currentTime = time < audio.duration ? time : 0;
+    started();
+    if (playing) audio.play().catch(() => {}); // the browser may ask for a click
   }, true);
 
   const repeat = (wanted) => {
@@ -72,10 +75,5 @@
     }
   };
 
-  const screen = () => ({
-    narrow: window.matchMedia("(max-width: 640px)").matches,
-    dark: document.body.classList.contains("dark"),
-  });
-
-  window.distillPrior = { copy, download, repeat, screen };
+  window.distillPrior = { copy, download, repeat, resume };
 }
