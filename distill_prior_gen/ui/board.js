@@ -1,6 +1,5 @@
 // The board of the Prior tab: selecting regions, the playhead, and the keys. Runs after tab.js.
 () => {
-  if (window.distillPrior.board) return;
   const find = (selector) => document.querySelector(`#distill-prior-${selector}`);
   const player = () => find("player audio");
   const DRAG_PX = 5; // a shorter movement is a click
@@ -11,7 +10,6 @@
   let regions = []; // columns first..last and rows low..high, counted from 0
   let cursor = null; // column, row and level of a cell
   let anchor = null; // where the selection with the keyboard began
-  let heard = null; // the span that is being played
 
   const rows = () => facts.hertz.length - 1;
   const columns = () => facts.edges.length - 1;
@@ -24,6 +22,13 @@
     Math.max(0, facts.edges[first]), Math.min(facts.duration, facts.edges[last + 1]),
   ];
   const seconds = (time) => String(Math.round(time * 100) / 100);
+
+  const band = (low, high) => {
+    const [from, to] = [facts.hertz[low], facts.hertz[high + 1]];
+    const [unit, name] = to < 1000 ? [1, "Hz"] : [1000, "kHz"];
+    const short = (hertz) => Number((hertz / unit).toPrecision(3));
+    return `${short(from)} to ${short(to)} ${name}`;
+  };
 
   // ---- Drawing
 
@@ -46,8 +51,7 @@
   const words = (region) => {
     const [start, end] = spanOf(region);
     const all = region.high - region.low + 1 === rows();
-    const band = `${facts.hertz[region.low]} to ${facts.hertz[region.high + 1]} Hz`;
-    return `${seconds(start)} to ${seconds(end)} s${all ? "" : `, ${band}`}`;
+    return `${seconds(start)} to ${seconds(end)} s${all ? "" : `, ${band(region.low, region.high)}`}`;
   };
 
   const draw = () => {
@@ -92,8 +96,7 @@
     const code = map.codes[column][cursor.row][cursor.level];
     const share = facts.usage[cursor.level][code];
     const percent = share >= 0.001 ? `${Number((100 * share).toPrecision(2))}%` : "under 0.1%";
-    const band = `${facts.hertz[cursor.row]} to ${facts.hertz[cursor.row + 1]} Hz`;
-    return `<b>${facts.levels[cursor.level]}</b>, ${seconds(start)} to ${seconds(end)} s, ${band}: `
+    return `<b>${facts.levels[cursor.level]}</b>, ${seconds(start)} to ${seconds(end)} s, ${band(cursor.row, cursor.row)}: `
       + `code ${code}, at ${percent} of the places in the recordings.`;
   };
 
@@ -112,39 +115,21 @@
 
   // ---- Playing
 
-  const play = (start, end) => {
-    const audio = player();
-    if (!audio) return;
-    heard = { start: clamp(start, 0, facts.duration), end };
-    audio.currentTime = heard.start;
-    audio.play().catch(() => {});
+  const { play, resume } = window.distillPrior;
+  const playAround = (spans) => {
+    const start = Math.min(...spans.map(([begin]) => begin));
+    const end = Math.max(...spans.map(([, stop]) => stop));
+    play(Math.max(0, start - CONTEXT_S), end + CONTEXT_S);
   };
-
-  const playAround = ([start, end]) => {
-    const spare = Math.max(CONTEXT_S, 0.5 - (end - start) / 2);
-    play(start - spare, end + spare);
-  };
-
-  const tick = () => {
-    const audio = player();
+  const follow = () => {
     drawPlayhead();
-    if (!audio || audio.paused) return;
-    if (heard && (audio.currentTime < heard.start - 0.1 || audio.currentTime > heard.end + 0.3)) {
-      heard = null; // somebody has moved the player
-    }
-    if (heard && audio.currentTime >= heard.end) {
-      audio.pause();
-      return;
-    }
-    requestAnimationFrame(tick);
+    if (player()?.paused === false) requestAnimationFrame(follow);
   };
-  document.addEventListener("play", (event) => event.target === player() && tick(), true);
-  for (const name of ["seeked", "loadedmetadata", "timeupdate"]) {
-    document.addEventListener(name, (event) => event.target === player() && drawPlayhead(), true);
+  for (const name of ["play", "seeked", "loadedmetadata", "timeupdate"]) {
+    document.addEventListener(name, (event) => {
+      if (event.target === player()) (name === "play" ? follow : drawPlayhead)();
+    }, true);
   }
-  document.addEventListener("pause", (event) => {
-    if (event.target === player()) heard = null;
-  }, true);
 
   // ---- Regions
 
@@ -215,10 +200,8 @@
       cursor = { column: columnAt(from.time), row, level: Math.max(0, panel - 1) };
       anchor = null;
       const audio = player();
-      if (audio && !audio.paused) {
-        heard = null;
-        audio.currentTime = from.time;
-      } else play(from.time - CONTEXT_S, from.time + CONTEXT_S);
+      if (audio && !audio.paused) play(from.time);
+      else playAround([[from.time, from.time]]);
     }
     draw();
   });
@@ -229,8 +212,7 @@
     draw();
   });
 
-  // ---- Keys
-
+  // ---- The cursor
   const move = (across, up, selecting) => {
     const start = columnAt(player()?.currentTime ?? 0);
     if (!cursor) cursor = { column: start, row: rows() - 1, level: 0 };
@@ -266,39 +248,12 @@
     if (region) remove(region);
   };
 
-  const click = (name) => find(name)?.click();
-  const arrows = {
-    ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+  const playOrPause = () => {
+    const audio = player();
+    if (audio?.paused === false) audio.pause();
+    else if (cursor) playAround([spanOf({ first: cursor.column, last: cursor.column })]);
+    else audio?.play();
   };
-  const keys = {
-    Enter: () => click("redraw"),
-    r: () => click("redraw"),
-    Delete: removeAtCursor,
-    Backspace: removeAtCursor,
-    Escape: clear,
-    x: () => click("switch"),
-    a: () => click("switch"),
-    " ": () => (player()?.paused
-      ? playAround(cursor ? spanOf({ first: cursor.column, last: cursor.column }) : [0, facts.duration])
-      : player()?.pause()),
-  };
-  const controlKeys = { z: () => click("undo"), y: () => click("redo"), Z: () => click("redo") };
-
-  document.addEventListener("keydown", (event) => {
-    if (event.target !== find("board") || !facts || event.altKey) return;
-    const control = event.ctrlKey || event.metaKey;
-    let action = null;
-    if (control) {
-      const name = event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key;
-      action = controlKeys[event.shiftKey ? name.toUpperCase() : name];
-    } else if (arrows[event.key]) action = () => move(...arrows[event.key], event.shiftKey);
-    else if (/^[0-4]$/.test(event.key)) {
-      action = () => document.querySelectorAll("#distill-prior-alternatives input")[event.key]?.click();
-    } else action = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
 
   // ---- The page
 
@@ -306,31 +261,20 @@
     if (event.target.closest("#distill-prior-levels")) drawLevels();
   });
 
-  // Whatever changes the board keeps the place of the player. If it is not playing, a new
-  // alternative is heard where it is new.
-  const keepPlace = (event) => {
-    const audio = player();
-    const changes = ["undo", "redo", "switch", "alternatives"];
-    const name = changes.find((each) => event.target.closest?.(`#distill-prior-${each}`));
-    if (!name || !audio || event.target.disabled) return;
-    resume(name === "alternatives" && event.type === "click");
+  // A changed take goes on from the same place. If the player stands still, a new alternative is
+  // heard where it is new.
+  const audition = () => {
+    if (player()?.paused && regions.length) resume(() => playAround(regions.map(spanOf)));
+    else resume();
   };
-  const resume = (audition) => {
-    const audio = player();
-    if (!audio) return;
-    const spans = regions.map(spanOf);
-    const start = Math.min(...spans.map(([begin]) => begin)) - CONTEXT_S;
-    const end = Math.max(...spans.map(([, stop]) => stop)) + CONTEXT_S;
-    const part = audition && audio.paused && spans.length
-      ? { start: Math.max(0, start), end }
-      : heard;
-    window.distillPrior.resume(part && part !== heard ? part.start : audio.currentTime,
-      !audio.paused || Boolean(part), () => { heard = part; });
-  };
-  document.addEventListener("click", keepPlace, true);
+  document.addEventListener("click", (event) => {
+    const changed = (name) => event.target.closest(`#distill-prior-${name}`);
+    if (changed("alternatives")) audition();
+    else if (["undo", "redo", "switch"].some(changed)) resume();
+  }, true);
 
   const start = () => {
-    resume(true);
+    audition();
     return regions;
   };
 
@@ -356,5 +300,5 @@
   new MutationObserver(read).observe(document.body, { childList: true, subtree: true });
   read();
 
-  window.distillPrior.board = { start, clear };
+  window.distillPrior.board = { start, clear, move, playOrPause, removeAtCursor };
 }

@@ -66,10 +66,6 @@ def build_board_panel() -> BoardPanel:
     """Build the board and the controls below it."""
     board = gr.HTML(elem_id="distill-prior-board")
     regions = gr.JSON(visible=False)
-    alternatives = gr.Radio(
-        [], label="Alternatives", visible=False, elem_id="distill-prior-alternatives"
-    )
-    thumbnails = gr.HTML(elem_id="distill-prior-thumbnails")
     with gr.Row():
         redraw = gr.Button(
             "Redraw", variant="primary", size="sm", min_width=110, elem_id="distill-prior-redraw"
@@ -79,6 +75,10 @@ def build_board_panel() -> BoardPanel:
         switch = _button("A/B", "switch")
         clear = _button("Clear", "clear")
         keep = _button("Keep as a take", "keep", interactive=False)
+    alternatives = gr.Radio(
+        [], label="Alternatives", visible=False, elem_id="distill-prior-alternatives"
+    )
+    thumbnails = gr.HTML(elem_id="distill-prior-thumbnails")
     with gr.Row():
         levels = gr.CheckboxGroup(
             [(name, level) for level, name in enumerate(LEVEL_NAMES)],
@@ -89,16 +89,21 @@ def build_board_panel() -> BoardPanel:
             scale=2,
         )
         count = gr.Radio(
-            list(range(1, MAX_ALTERNATIVES + 1)), value=3, label="Alternatives", min_width=200
+            list(range(1, MAX_ALTERNATIVES + 1)),
+            value=3,
+            label="How many alternatives",
+            min_width=240,
         )
     with gr.Accordion("With another take", open=False):
         other = gr.Dropdown([], label="Other take", interactive=True)
-        with gr.Row(equal_height=True):
-            gap = gr.Slider(*GAP_LIMITS, 2.0, step=0.1, label="Seconds between", min_width=160)
+        with gr.Row():
+            gap = gr.Slider(
+                *GAP_LIMITS, 2.0, step=0.1, label="Seconds between", min_width=200, scale=3
+            )
             fill = gr.Button("Fill between", size="sm", min_width=110)
-        with gr.Row(equal_height=True):
+        with gr.Row():
             amount = gr.Slider(
-                0, 1, 0.5, step=0.05, label="How much of the other take", min_width=160
+                0, 1, 0.5, step=0.05, label="How much of the other take", min_width=200, scale=3
             )
             morph = gr.Button("Morph", size="sm", min_width=110)
     return BoardPanel(

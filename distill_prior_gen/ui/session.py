@@ -69,7 +69,7 @@ class Take:
     @property
     def title(self) -> str:
         """What the take is called in the origin of others."""
-        return self.origin or f"take {self.number}"
+        return f"take {self.number}" if self.number else self.origin
 
     def column_edges(self) -> list[float]:
         """Seconds at which the columns that can be drawn again begin, and the last one ends.
@@ -92,12 +92,13 @@ class Take:
     def summary(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
         duration, seconds = self.result.duration, sum(self.result.timings.values())
+        length = f"{round(duration, 2):g} s of sound"
         settings = ", ".join(self.setting_phrases())
-        return (
-            f"**Seed {self.result.seed}**, {round(duration, 2):g} s of sound in "
-            f"{seconds:.1f} s ({duration / seconds:.1f} times real time)  \n"
-            f"{settings[0].upper()}{settings[1:]}"
-        )
+        cost = f"{length} in {seconds:.1f} s ({duration / seconds:.1f} times real time)"
+        if count := len(self.result.edits):
+            edits = "1 edit" if count == 1 else f"{count} edits, the last"
+            cost = f"{length}, {edits} in {seconds:.1f} s"
+        return f"**Seed {self.result.seed}**, {cost}  \n{settings[0].upper()}{settings[1:]}"
 
     def setting_phrases(self) -> list[str]:
         """A phrase of Markdown for each setting except the seed and the duration."""

@@ -69,7 +69,8 @@ def build_tab(context: TabContext) -> None:
     if Context.root_block is not None:
         Context.root_block.unload(leave)
     # Events without triggers run when the page is loaded.
-    gr.on(None, None, js=f"() => {{ ({_read('tab.js')})(); ({_read('board.js')})(); }}")
+    scripts = "".join(f"({_read(name)})();" for name in ("tab.js", "board.js", "board_keys.js"))
+    gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
     _connect_models(models, session, settings, bar)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)

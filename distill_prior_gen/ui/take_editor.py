@@ -109,7 +109,7 @@ def _plan(
     first = take.result
     if operation == "redraw":
         regions = read_regions(asked.regions, levels, take)
-        origin = take.origin or f"edited from take {take.number}"
+        origin = f"edited from take {take.number}" if take.number else take.origin
         return lambda model, report: redraw(model, first, regions, config, report), origin, count
     if asked.other is None:
         raise ValueError("choose the other take first")

@@ -199,14 +199,17 @@ class TakeMaker:
             self.working.release()
 
     def _store(self, call: _Call, add: Callable[[], object]) -> None:
-        """Add a take to its session, and drop the oldest takes if all need too much memory."""
+        """Add a take to its session, and drop the oldest takes if all need too much memory.
+
+        Those on the boards go last.
+        """
         if call.owner not in self.sessions:  # the page was closed
             return
         with self.storing:
             add()
             sessions = list(self.sessions.values())
             stored = [(each, keeper) for keeper in sessions for each in keeper.all_takes()]
-            stored.sort(key=lambda pair: pair[0].made_at)
+            stored.sort(key=lambda pair: (pair[0] is pair[1].history.state, pair[0].made_at))
             size = sum(each.size for each, _ in stored)
             for oldest, keeper in stored[:-1]:
                 if size <= MAX_MEMORY_BYTES:
