@@ -40,7 +40,7 @@ def connect_board(
     for button, move in moves.items():
         button.click(_then_show(move), session, outputs, **NO_PROGRESS)
     panel.alternatives.input(
-        _then_show(choose), [session, panel.alternatives], outputs, preprocess=False, **NO_PROGRESS
+        _then_show(choose), [panel.alternatives, session], outputs, preprocess=False, **NO_PROGRESS
     )
     panel.clear.click(None, js="() => window.distillPrior.board.clear()")
     edits = []
@@ -76,9 +76,9 @@ def show_error(session: Session) -> str:
 
 
 def _then_show(move: Callable[..., None]) -> Callable[..., list[Any]]:
-    def moved(session: Session, *given: Any) -> list[Any]:
-        move(session, *given)
-        return show_board(session)
+    def moved(*given: Any) -> list[Any]:
+        move(*given)
+        return show_board(given[-1])
 
     return moved
 
