@@ -80,7 +80,7 @@ def _plot_mel(
     spectrogram: SpectrogramSettings,
     ink: str,
 ) -> None:
-    level = decibels(result, spectrogram)
+    level = decibels(result.audio, spectrogram)
     picture = axes.imshow(
         level,
         origin="lower",
@@ -99,11 +99,11 @@ def _plot_mel(
     bar.set_label("dB below the loudest", color=ink)
 
 
-def decibels(result: GenerationResult, spectrogram: SpectrogramSettings) -> np.ndarray:
-    """Log-mel of a take in dB below its loudest bin, float32 ``[n_mels, frames]``."""
+def decibels(samples: np.ndarray, spectrogram: SpectrogramSettings) -> np.ndarray:
+    """Log-mel of ``[samples]`` in dB below its loudest bin, float32 ``[n_mels, frames]``."""
     # The STFT needs half a window on either side, which a short take does not have.
-    missing = max(0, spectrogram.n_fft // 2 + 1 - len(result.audio))
-    audio = torch.from_numpy(np.pad(result.audio, (0, missing)))
+    missing = max(0, spectrogram.n_fft // 2 + 1 - len(samples))
+    audio = torch.from_numpy(np.pad(samples, (0, missing)))
     power = spectrogram.log_mel(audio).expm1().numpy()
     return 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
 

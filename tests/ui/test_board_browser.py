@@ -134,7 +134,7 @@ def test_a_whole_edit(open_board, folder, run):
     kept = page.get_by_role("radio", name=re.compile("^2: .*edited from take 1"))
     expect(kept).to_be_checked()
     expect(button(page, "Keep as a take")).to_be_disabled()
-    button(page, "Export").first.click()
+    page.get_by_role("button", name="Export").first.click()
     button(page, "Export").last.click()
     expect(page.get_by_text("Saved as")).to_be_visible()
     name = re.search(r"small-2[-\d]*\.wav", page.get_by_text("Saved as").inner_text())[0]
