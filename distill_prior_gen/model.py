@@ -172,6 +172,18 @@ class PriorModel:
         weights = self.vqvae.state_dict()[CLUSTER_SIZE.format(0)][0].cpu().clamp(min=0)
         return weights if weights.any() else torch.ones_like(weights)
 
+    @cached_property
+    def code_usage(self) -> Tensor:
+        """Share of the positions of the recordings that each code has in training, by level.
+
+        Float32 ``[level, codebook_size]``; zeros for a level of which the file does not tell.
+        """
+        state = self.vqvae.state_dict()
+        levels = range(self.num_quantizers)
+        counts = torch.stack([state[CLUSTER_SIZE.format(level)][0].cpu() for level in levels])
+        counts = counts.float().clamp(min=0)
+        return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-9)
+
     @property
     def recordings(self) -> tuple[str, ...]:
         """Names of the recordings that the timeline prior was trained on, as far as known."""

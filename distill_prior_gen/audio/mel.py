@@ -142,9 +142,18 @@ class SpectrogramSettings:
 
     def band_at(self, hertz: float) -> float:
         """Position of a frequency on an axis of mel bands, from 0 to `n_mels`."""
-        top = self.sample_rate / 2 if self.f_max is None else self.f_max
-        low, mel, high = (2595 * math.log10(1 + f / 700) for f in (self.f_min, hertz, top))
+        low, mel, high = (2595 * math.log10(1 + f / 700) for f in (self.f_min, hertz, self.top))
         return self.n_mels * (mel - low) / (high - low)
+
+    def hertz_at(self, band: float) -> float:
+        """Frequency at a position on an axis of mel bands, from 0 to `n_mels`."""
+        low, high = (2595 * math.log10(1 + f / 700) for f in (self.f_min, self.top))
+        return 700 * (10 ** ((low + (high - low) * band / self.n_mels) / 2595) - 1)
+
+    @property
+    def top(self) -> float:
+        """Upper edge of the highest band in Hz."""
+        return self.sample_rate / 2 if self.f_max is None else self.f_max
 
     def log_mel(self, samples: Tensor) -> Tensor:
         """Log-mel of samples ``[..., samples]``: ``log1p`` of the mel power.

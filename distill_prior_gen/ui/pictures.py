@@ -80,11 +80,7 @@ def _plot_mel(
     spectrogram: SpectrogramSettings,
     ink: str,
 ) -> None:
-    # The STFT needs half a window on either side, which a short take does not have.
-    missing = max(0, spectrogram.n_fft // 2 + 1 - len(result.audio))
-    audio = torch.from_numpy(np.pad(result.audio, (0, missing)))
-    power = spectrogram.log_mel(audio).expm1().numpy()
-    level = 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
+    level = decibels(result.audio, spectrogram)
     picture = axes.imshow(
         level,
         origin="lower",
@@ -101,6 +97,15 @@ def _plot_mel(
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=ink, labelsize=10)
     bar.set_label("dB below the loudest", color=ink)
+
+
+def decibels(samples: np.ndarray, spectrogram: SpectrogramSettings) -> np.ndarray:
+    """Log-mel of ``[samples]`` in dB below its loudest bin, float32 ``[n_mels, frames]``."""
+    # The STFT needs half a window on either side, which a short take does not have.
+    missing = max(0, spectrogram.n_fft // 2 + 1 - len(samples))
+    audio = torch.from_numpy(np.pad(samples, (0, missing)))
+    power = spectrogram.log_mel(audio).expm1().numpy()
+    return 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
 
 
 def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:

@@ -8,11 +8,36 @@ from typing import Any
 import gradio as gr
 
 from distill_prior_gen.formats import FORMATS, SAMPLE_RATES, ExportConfig
+from distill_prior_gen.ui.board_controls import BoardPanel, build_board_panel
 
 MAX_TAG_LENGTH = 200
 """Characters of a title, an artist or an album."""
 
 COPY_LABEL = "Copy command"
+
+
+SHOWN = (
+    "player",
+    "summary",
+    "command",
+    "longer",
+    "takes",
+    "body",
+    "undo",
+    "repeat",
+    "remove",
+    "message",
+    "files",
+    "board",
+    "levels",
+    "alternatives",
+    "thumbnails",
+    "undo_edit",
+    "redo_edit",
+    "keep",
+    "other",
+)
+"""Names of the components that show a take, in the order of the endpoint."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +48,11 @@ class TakePanel:
         repeat: whether the player starts again at the end.
         undo: brings back the take that was removed last.
         body: the components that are hidden while there is no take.
-        takes: the list of takes. Its value is the number of the shown take.
+        takes: the list of takes. Its value is the number of the shown take, or None for an edited
+            one that is not kept.
         restore: puts the settings of the take back into the controls.
         downloads: hidden list of files for the browser to download.
-        screen: hidden value that describes the browser's window, see `show_details`. The
-            browser fills it in.
+        editing: the board, and what works on it.
     """
 
     player: gr.Audio
@@ -41,30 +66,16 @@ class TakePanel:
     downloads: gr.File
     remove: gr.Button
     summary: gr.Markdown
-    picture: gr.Image
-    screen: gr.JSON
+    editing: BoardPanel
     command: gr.Textbox
     copy: gr.Button
     export: ExportPanel
 
     @property
     def take_outputs(self) -> list[Any]:
-        """The components that `show_take` returns values for."""
-        return [
-            self.player,
-            self.summary,
-            self.command,
-            self.longer,
-            self.takes,
-            self.body,
-            self.undo,
-            self.repeat,
-        ]
-
-    @property
-    def detail_outputs(self) -> list[Any]:
-        """The components that `show_details` returns values for."""
-        return [self.picture, self.export.message, self.export.files]
+        """The components of `SHOWN`."""
+        parts = vars(self) | vars(self.editing) | vars(self.export)
+        return [parts[name] for name in SHOWN]
 
 
 @dataclass(frozen=True)
@@ -107,13 +118,7 @@ def build_take_panel() -> TakePanel:
             remove = gr.Button("Remove", size="sm", min_width=80)
         downloads = gr.File(file_count="multiple", visible=False)
         summary = gr.Markdown()
-        picture = gr.Image(
-            label="Spectrum and codes",
-            interactive=False,
-            format="png",
-            elem_id="distill-prior-picture",
-        )
-        screen = gr.JSON(visible=False)
+        editing = build_board_panel()
         with gr.Row():
             command = gr.Textbox(
                 label="The same on the command line",
@@ -127,7 +132,7 @@ def build_take_panel() -> TakePanel:
             export = _build_export_panel()
     return TakePanel(
         player, repeat, undo, body, takes, restore, longer, download, downloads, remove,
-        summary, picture, screen, command, copy, export,
+        summary, editing, command, copy, export,
     )  # fmt: skip
 
 

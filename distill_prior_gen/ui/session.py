@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import GenerationConfig
+from distill_prior_gen.export.naming import free_path, sidecar_path
+from distill_prior_gen.formats import ExportConfig
 from distill_prior_gen.model import ModelIdentity
+from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.result import GenerationResult
+from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.crossfaded_layout import CrossfadedLayout
 from distill_prior_gen.sampling.timeline import TIMELINE
+from distill_prior_gen.ui.history import History
 from distill_prior_gen.ui.library import DEMO
 from distill_prior_gen.ui.page_messages import refusal
 from distill_prior_gen.ui.settings import DESCRIPTOR_LABELS, format_course, format_value
@@ -32,12 +38,14 @@ class Take:
     """A take, and what it was made from.
 
     Attributes:
-        number: number of the take in its session, from 1.
+        number: number of the take in its session, from 1; 0 for an edited take that is not kept.
         result: the sound and its settings.
         model: the model that made the take.
         model_key: identifier of the model in the list of models.
         spectrogram: spectrogram settings of the model.
         rows: number of rows of the model's code map.
+        usage: how often the recordings of the model use each code, see `PriorModel.code_usage`.
+        origin: which takes it was edited from, or "".
         made_at: time at which the take was made, on the clock of `time.monotonic`.
     """
 
@@ -47,22 +55,51 @@ class Take:
     model_key: str
     spectrogram: SpectrogramSettings
     rows: int
+    usage: list[list[float]]
+    origin: str = ""
     made_at: float = field(default_factory=time.monotonic)
 
     @property
     def size(self) -> int:
         """Approximate memory that the take needs, in bytes."""
-        return int(self.result.audio.nbytes + self.result.codes.nbytes)
+        result = self.result
+        sounds = [edit.sound.nbytes for edit in result.edits if edit.sound is not None]
+        maps = [edit.codes.nbytes for edit in result.edits]
+        return int(result.audio.nbytes + result.codes.nbytes + sum(sounds) + sum(maps))
+
+    @property
+    def title(self) -> str:
+        """What the take is called in the origin of others."""
+        return f"take {self.number}" if self.number else self.origin
+
+    def column_edges(self) -> list[float]:
+        """Seconds at which the columns that can be drawn again begin, and the last one ends.
+
+        The first and the last may lie outside of the take.
+        """
+        layout, start = self.result.layout, 0.0
+        if isinstance(layout, ContinuousLayout):
+            start = layout.trim_start / STRIDE
+        first = int(start)
+        end = math.ceil(len(self.result.audio) / layout.column_samples + start - 1e-6)
+        column = layout.column_samples / self.result.sample_rate
+        return [(edge - start) * column for edge in range(first, end + 1)]
+
+    def row_edges(self) -> list[float]:
+        """Frequencies in Hz at which the rows of the codes begin, and the last one ends."""
+        bands = (min(row * STRIDE, self.spectrogram.n_mels) for row in range(self.rows + 1))
+        return [self.spectrogram.hertz_at(band) for band in bands]
 
     def summary(self) -> str:
         """Seed, duration, cost and settings, as Markdown."""
         duration, seconds = self.result.duration, sum(self.result.timings.values())
+        length = f"{round(duration, 2):g} s of sound"
         settings = ", ".join(self.setting_phrases())
-        return (
-            f"**Seed {self.result.seed}**, {round(duration, 2):g} s of sound in "
-            f"{seconds:.1f} s ({duration / seconds:.1f} times real time)  \n"
-            f"{settings[0].upper()}{settings[1:]}"
-        )
+        cost = f"{length} in {seconds:.1f} s ({duration / seconds:.1f} times real time)"
+        if count := len(self.result.edits):
+            edits = "1 edit" if count == 1 else f"{count} edits, the last"
+            cost = f"{length}, {edits} in {seconds:.1f} s"
+        return f"**Seed {self.result.seed}**, {cost}  \n{settings[0].upper()}{settings[1:]}"
 
     def setting_phrases(self) -> list[str]:
         """A phrase of Markdown for each setting except the seed and the duration."""
@@ -97,16 +134,23 @@ class Take:
                 phrases.append(f"continues {name}")
         if config.loop:
             phrases.append("loop")
+        if self.origin:
+            phrases.append(self.origin)
         phrases.append(f"{config.vocoder} ({config.quality})")
         return phrases
 
     def command(self, full_paths: bool = True) -> str:
-        """The command that makes the same take.
+        """The command that makes the same take, for an edited one from the sidecar of its export.
 
         Args:
             full_paths: whether files are named with their folders, so that the command works
                 from any folder.
         """
+        if self.result.edits:
+            name = free_path(Path(), self.model.name, self.result.seed, ExportConfig())
+            return "# Download or export the take; its sidecar has the edits. Then:\n" + shlex.join(
+                ["distill-prior", "replay", str(sidecar_path(name))]
+            )
         words = ["distill-prior", "sample"]
         if self.model_key != DEMO:
             words.append(str(self.model.path) if full_paths else self.model.path.name)
@@ -157,6 +201,7 @@ class Session:
         uploads: uploaded model files by their identifiers.
         takes: takes by their numbers.
         removed: takes that can be brought back. The last one was removed last.
+        history: what the board has shown.
         last_number: number of the last take that was made.
         selected: model that the app had loaded when it was last asked.
         error: reason why the last take could not be made.
@@ -165,6 +210,7 @@ class Session:
     uploads: dict[str, Path] = field(default_factory=dict)
     takes: dict[int, Take] = field(default_factory=dict)
     removed: list[Take] = field(default_factory=list)
+    history: History[Take] = field(default_factory=History)
     last_number: int = 0
     selected: Path | None = None
     error: str = ""
@@ -179,22 +225,44 @@ class Session:
             del self.takes[oldest]
 
     def get_take(self, number: Any) -> Take:
-        """The take of a number from the page.
+        """The take of a number from the page. None stands for the one on the board.
 
         Raises:
             gr.Error: if there is no such take.
         """
+        if number is None and self.history.state:
+            return self.history.state
         if not isinstance(number, int) or number not in self.takes:
             raise refusal(f"There is no take {shortened(number)}; choose one from the list.")
         return self.takes[number]
 
     def all_takes(self) -> list[Take]:
-        """The takes, and those that can be brought back."""
-        return [*list(self.takes.values()), *self.removed]
+        """The takes, those that can be brought back, and those of the history, each once."""
+        takes = [*list(self.takes.values()), *self.removed, *list(self.history.states())]
+        return list({id(take): take for take in takes}.values())
+
+    def show(self, take: Take) -> None:
+        """Put a take onto the board."""
+        if self.history.state is not take:
+            self.history.add(take)
+
+    def is_kept(self, take: Take) -> bool:
+        """Whether a take is in the list."""
+        return self.takes.get(take.number) is take
+
+    def keep(self) -> None:
+        """Add the take on the board to the list, with a number of its own."""
+        take = self.history.state
+        if take and not self.is_kept(take):
+            kept = replace(take, number=self.last_number + 1)
+            self.history.replace(take, kept)
+            self.add(kept)
 
     def drop(self, take: Take) -> None:
         """Drop a take for good."""
-        self.takes.pop(take.number, None)
+        if self.is_kept(take):
+            del self.takes[take.number]
+        self.history.drop(take)
         self.removed = [other for other in self.removed if other is not take]
 
     def remove(self, number: int) -> None:

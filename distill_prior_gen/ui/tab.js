@@ -1,6 +1,5 @@
 // The parts of the Prior tab that run in the browser. This runs when the page has loaded.
 () => {
-  if (window.distillPrior) return;
   const find = (selector) => document.querySelector(`#distill-prior-${selector}`);
 
   document.addEventListener("keydown", (event) => {
@@ -23,21 +22,45 @@
     if (event.target.closest("#distill-prior")) find("status .fault")?.classList.add("read");
   }, true);
 
-  // A chosen take goes on from where the last one was.
-  let place = null;
+  // The next sound that is loaded goes on from where the last one was, or begins otherwise.
+  let begin = null;
+  let stopAt = Infinity;
   let repeating = false;
+  const resume = (start = null) => {
+    const audio = find("player audio");
+    if (!audio) return;
+    const { currentTime, paused } = audio;
+    const end = stopAt;
+    begin = start ?? (() => (paused ? seek(currentTime) : play(currentTime, end)));
+  };
+  const seek = (time) => {
+    const audio = find("player audio");
+    audio.currentTime = time < audio.duration ? time : 0;
+  };
+  const play = (start, end = Infinity) => {
+    seek(start);
+    stopAt = end;
+    find("player audio").play().catch(() => {}); // the browser may ask for a click
+  };
   document.addEventListener("change", (event) => {
-    if (event.target.closest("#distill-prior-takes")) place ??= find("player audio").currentTime;
+    if (!event.target.closest("#distill-prior-takes")) return;
+    const { currentTime } = find("player audio");
+    begin ??= () => play(currentTime);
   }, true);
   document.addEventListener("loadedmetadata", (event) => {
     const audio = event.target;
     if (audio !== find("player audio")) return;
     audio.controlsList = "nodownload";
     audio.loop = repeating;
-    if (place === null) return;
-    audio.currentTime = place < audio.duration ? place : 0;
-    place = null;
-    audio.play().catch(() => {}); // another take is loaded, or the browser asks for a click
+    begin?.();
+    begin = null;
+  }, true);
+  document.addEventListener("timeupdate", (event) => {
+    const audio = event.target;
+    if (audio !== find("player audio") || audio.currentTime < stopAt) return;
+    // Much later, somebody has moved the player.
+    if (audio.currentTime < stopAt + 1) audio.pause();
+    stopAt = Infinity;
   }, true);
 
   const repeat = (wanted) => {
@@ -72,10 +95,5 @@
     }
   };
 
-  const screen = () => ({
-    narrow: window.matchMedia("(max-width: 640px)").matches,
-    dark: document.body.classList.contains("dark"),
-  });
-
-  window.distillPrior = { copy, download, repeat, screen };
+  window.distillPrior = { copy, download, play, repeat, resume };
 }

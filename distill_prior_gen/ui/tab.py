@@ -7,8 +7,6 @@ This module connects components with functions. The components are built in `con
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
-from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,14 @@ import gradio as gr
 from gradio.context import Context
 
 from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.ui.board_events import (
+    NO_PROGRESS,
+    connect_board,
+    name_parameters,
+    show_error,
+)
 from distill_prior_gen.ui.controls import (
     STATUS_DONE,
-    STATUS_ERROR,
     Bar,
     SettingsPanel,
     build_bar,
@@ -35,15 +38,12 @@ from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import (
     page_values,
     remove_take,
-    show_details,
+    show_board,
     show_take,
     undo_remove,
 )
 
 HERE = Path(__file__).parent
-
-NO_PROGRESS: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
-"""Options of events that end at once and are no endpoints of the API."""
 
 
 def build_tab(context: TabContext) -> None:
@@ -53,7 +53,7 @@ def build_tab(context: TabContext) -> None:
     session = gr.State(Session())
     with gr.Column(elem_id="distill-prior") as column:
         # The Distill app has its own style, so the tab brings what it needs.
-        style = (HERE / "tab.css").read_text(encoding="utf-8")
+        style = _read("tab.css") + _read("board.css")
         gr.HTML(f"<style>{style}</style>", elem_id="distill-prior-style")
         with gr.Row():
             with gr.Column(scale=2, min_width=340):
@@ -69,12 +69,17 @@ def build_tab(context: TabContext) -> None:
     if Context.root_block is not None:
         Context.root_block.unload(leave)
     # Events without triggers run when the page is loaded.
-    gr.on(None, None, js=(HERE / "tab.js").read_text(encoding="utf-8"))
+    scripts = "".join(f"({_read(name)})();" for name in ("tab.js", "board.js", "board_keys.js"))
+    gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
     _connect_models(models, session, settings, bar)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)
     _connect_takes(models, session, settings, take)
     _connect_export(TakeExporter(context), session, take)
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
 
 
 def _connect_models(
@@ -162,17 +167,14 @@ def _connect_generation(
             raise
         return [*show_take(None, session), STATUS_DONE.format(session.last_number)]
 
-    def show_error(session: Session) -> str:
-        return STATUS_ERROR.format(escape(session.error))
-
     def longer_values(number: Any, session: Session) -> list[Any]:
         return page_values(number, session, maker.models, longer=True)
 
-    def stop(number: int | None, session: Session, request: gr.Request) -> list[Any]:
+    def stop(session: Session, request: gr.Request) -> list[Any]:
         maker.stop(request.session_hash)
-        return show_take(number, session)
+        return show_board(session)
 
-    _name_parameters(make)
+    name_parameters(make, "key", *SETTINGS, "count")
     controls = [settings.model, *settings.controls.values()]
     generate_event: dict[str, Any] = {
         "fn": make,
@@ -183,7 +185,7 @@ def _connect_generation(
         "concurrency_id": "distill-prior",
         "concurrency_limit": 1,
     }
-    details_event = _details_event(session, take)
+    edits = connect_board(maker, session, settings, take, bar)
     seed = settings.controls["seed"]
     made = gr.on(
         [bar.generate.click, seed.submit], **generate_event, api_name="generate_prior_take"
@@ -191,38 +193,15 @@ def _connect_generation(
     lengthened = take.longer.click(longer_values, [take.takes, session], controls, **NO_PROGRESS)
     made_longer = lengthened.success(**generate_event, api_name=False)
     for event in (made, made_longer):
-        event.success(**details_event)
         event.failure(show_error, session, bar.status, **NO_PROGRESS)
-    stopped = bar.cancel.click(
+    bar.cancel.click(
         stop,
-        [take.takes, session],
+        session,
         take.take_outputs,
         queue=False,
-        cancels=[made, made_longer],
+        cancels=[made, made_longer, *edits],
         **NO_PROGRESS,
     )
-    stopped.then(**details_event)
-
-
-def _name_parameters(make: Any) -> None:
-    """Give `make` the parameters from which Gradio names those of the endpoint."""
-    kind = Parameter.POSITIONAL_OR_KEYWORD
-    names = ("key", *SETTINGS, "count", "session", "request")
-    progress = Parameter("progress", kind, default=gr.Progress())
-    make.__signature__ = Signature([*(Parameter(name, kind) for name in names), progress])
-    make.__annotations__ = {"request": gr.Request}
-
-
-def _details_event(session: gr.State, take: TakePanel) -> dict[str, Any]:
-    """The event that follows whenever another take is shown."""
-    return {
-        "fn": show_details,
-        "inputs": [take.takes, take.screen, session],
-        "outputs": take.detail_outputs,
-        "js": "(number) => [number, window.distillPrior.screen(), null]",
-        "show_progress_on": take.picture,
-        "api_name": False,
-    }
 
 
 def _connect_takes(
@@ -231,13 +210,12 @@ def _connect_takes(
     def restore(number: Any, session: Session) -> list[Any]:
         return page_values(number, session, models)
 
-    details_event = _details_event(session, take)
     inputs, outputs = [take.takes, session], take.take_outputs
     controls = [settings.model, *settings.controls.values()]
-    take.takes.input(show_take, inputs, outputs, **NO_PROGRESS).then(**details_event)
+    take.takes.input(show_take, inputs, outputs, **NO_PROGRESS)
     take.restore.click(restore, inputs, controls, **NO_PROGRESS)
-    take.remove.click(remove_take, inputs, outputs, **NO_PROGRESS).then(**details_event)
-    take.undo.click(undo_remove, session, outputs, **NO_PROGRESS).then(**details_event)
+    take.remove.click(remove_take, inputs, outputs, **NO_PROGRESS)
+    take.undo.click(undo_remove, session, outputs, **NO_PROGRESS)
     take.repeat.change(None, take.repeat, None, js="(repeat) => window.distillPrior.repeat(repeat)")
     later = f"() => new Promise((end) => setTimeout(() => end('{COPY_LABEL}'), 2000))"
     for js in ("(text) => window.distillPrior.copy(text)", later):

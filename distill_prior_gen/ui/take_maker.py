@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from reprlib import repr as shortened
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
@@ -13,9 +15,12 @@ from weakref import WeakSet, WeakValueDictionary
 import gradio as gr
 import torch
 
+from distill_prior_gen.config import Progress
+from distill_prior_gen.model import PriorModel
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 from distill_prior_gen.result import GenerationResult
 from distill_prior_gen.ui.controls import MAX_TAKES_PER_CLICK
+from distill_prior_gen.ui.history import History
 from distill_prior_gen.ui.library import ModelEntry, load_cached_model
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.page_messages import explain, refusal
@@ -36,6 +41,15 @@ _makers: WeakSet[TakeMaker] = WeakSet()
 
 class _CancelledError(Exception):
     """Raised in the work after the user has cancelled it."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call of the page: the model, whose page it is, and its progress."""
+
+    model: ModelEntry
+    owner: str
+    report: Progress
 
 
 class TakeMaker:
@@ -79,23 +93,93 @@ class TakeMaker:
         Raises:
             gr.Error: if a value is wrong, or a take cannot be made.
         """
-        model = self.models.get_model(key, session)
-        if model.reason:
-            raise refusal(model.reason)
+        from distill_prior_gen.generation import generate_takes
+
         page = dict(zip(SETTINGS, values, strict=True))
         if isinstance(page["prompt"], dict):  # a file as Gradio describes it
             page["prompt"] = page["prompt"].get("path")
+        prompt = page["prompt"] if isinstance(page["prompt"], str) else None
+        with self._call(key, session, stop_key, progress, prompt) as call:
+            config = to_config(page)
+            get_registered("sampler", config.sampler, samplers())
+            get_registered("vocoder", config.vocoder, vocoders())
+            if count not in range(1, MAX_TAKES_PER_CLICK + 1):
+                raise ValueError(
+                    f"takes per click (count) must be from 1 to {MAX_TAKES_PER_CLICK}, not "
+                    f"{shortened(count)}"
+                )
+            with self._turn(call) as model:
+                for result in generate_takes(model, config, int(count), call.report):
+                    number = session.last_number + 1
+                    take = Take(
+                        number,
+                        _without_mel(result),
+                        model.identity,
+                        key,
+                        model.spectrogram,
+                        model.grid[0],
+                        model.code_usage.tolist(),
+                    )
+                    self._store(call, partial(session.add, take))
+
+    def edit(
+        self,
+        take: Take,
+        change: Callable[[PriorModel, Progress], GenerationResult],
+        add: Callable[[Take], None],
+        session: Session,
+        stop_key: str | None,
+        progress: Any,
+    ) -> bool:
+        """Change a take.
+
+        Args:
+            take: the take.
+            change: makes the new result.
+            add: called with the new take, unless the page has been closed.
+            session: session of the browser.
+            stop_key: key with which `stop` and `leave` end the call.
+            progress: a function like `gr.Progress`.
+
+        Returns:
+            Whether the work was done rather than cancelled.
+
+        Raises:
+            gr.Error: if a value is wrong, or the take cannot be changed.
+        """
+        with self._call(take.model_key, session, stop_key, progress) as call:
+            with self._turn(call) as model:
+                if model.sha256 != take.model.sha256:
+                    raise ValueError(f"{take.model.name} has changed since the take was made")
+                result = _without_mel(change(model, call.report))
+            edited = replace(take, number=0, result=result, made_at=time.monotonic())
+            self._store(call, partial(add, edited))
+            return True
+        return False
+
+    @contextmanager
+    def _call(
+        self,
+        key: Any,
+        session: Session,
+        stop_key: str | None,
+        progress: Any,
+        prompt: str | None = None,
+    ) -> Iterator[_Call]:
+        """A call, which may be stopped, and whose errors are shown on the page."""
+        model = self.models.get_model(key, session)
+        if model.reason:
+            raise refusal(model.reason)
         if not self.waiting.acquire(blocking=False):
             raise refusal("Too many takes are being made at once; try again later.")
         owner = stop_key or str(id(session))
         self.sessions[owner] = session
         stop = self.stops[stop_key] = threading.Event()
         try:
-            self._make(model, key, page, count, session, owner, _reporter(progress, stop))
+            yield _Call(model, owner, _reporter(progress, stop))
         except _CancelledError:
             gr.Info("Cancelled.")
         except Exception as error:  # a plugin's sampler or vocoder may raise anything
-            prompt = page["prompt"] if isinstance(page["prompt"], str) else None
             raise explain(error, self.context, prompt) from error
         finally:
             # After a cancelled call, the next one may have begun already.
@@ -103,54 +187,29 @@ class TakeMaker:
                 del self.stops[stop_key]
             self.waiting.release()
 
-    def _make(
-        self,
-        model: ModelEntry,
-        key: str,
-        page: dict[str, Any],
-        count: Any,
-        session: Session,
-        owner: str,
-        report: Callable[[float, str], None],
-    ) -> None:
-        from distill_prior_gen.generation import generate_takes
-
-        config = to_config(page)
-        get_registered("sampler", config.sampler, samplers())
-        get_registered("vocoder", config.vocoder, vocoders())
-        if count not in range(1, MAX_TAKES_PER_CLICK + 1):
-            raise ValueError(
-                f"takes per click (count) must be from 1 to {MAX_TAKES_PER_CLICK}, not "
-                f"{shortened(count)}"
-            )
+    @contextmanager
+    def _turn(self, call: _Call) -> Iterator[PriorModel]:
+        """The loaded model, while no other call is at work."""
         while not self.working.acquire(timeout=REPORT_S):
-            report(0.0, "Waiting for another take...")
+            call.report(0.0, "Waiting for another take...")
         try:
-            report(0.0, "Loading the model...")
-            loaded = load_cached_model(model.path, self.context.device)
-            for result in generate_takes(loaded, config, int(count), report):
-                take = Take(
-                    session.last_number + 1,
-                    _without_mel(result),
-                    loaded.identity,
-                    key,
-                    loaded.spectrogram,
-                    loaded.grid[0],
-                )
-                self._store(take, owner)
+            call.report(0.0, "Loading the model...")
+            yield load_cached_model(call.model.path, self.context.device)
         finally:
             self.working.release()
 
-    def _store(self, take: Take, owner: str) -> None:
-        """Add a take to its session, and drop the oldest takes if all need too much memory."""
-        session = self.sessions.get(owner)
-        if session is None:  # the page was closed
+    def _store(self, call: _Call, add: Callable[[], object]) -> None:
+        """Add a take to its session, and drop the oldest takes if all need too much memory.
+
+        Those on the boards go last.
+        """
+        if call.owner not in self.sessions:  # the page was closed
             return
         with self.storing:
-            session.add(take)
+            add()
             sessions = list(self.sessions.values())
             stored = [(each, keeper) for keeper in sessions for each in keeper.all_takes()]
-            stored.sort(key=lambda pair: pair[0].made_at)
+            stored.sort(key=lambda pair: (pair[0] is pair[1].history.state, pair[0].made_at))
             size = sum(each.size for each, _ in stored)
             for oldest, keeper in stored[:-1]:
                 if size <= MAX_MEMORY_BYTES:
@@ -169,6 +228,7 @@ class TakeMaker:
         if session := self.sessions.pop(stop_key or "", None):
             session.takes.clear()
             session.removed.clear()
+            session.history = History()
 
 
 def stop_all() -> None:

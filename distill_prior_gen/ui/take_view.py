@@ -6,67 +6,90 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from distill_prior_gen.config import GENERATION_LIMITS
+from distill_prior_gen.ui.board_controls import level_name
+from distill_prior_gen.ui.history import Step
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.page_messages import is_served_locally, refusal
-from distill_prior_gen.ui.session import Session, label_takes
+from distill_prior_gen.ui.results import SHOWN
+from distill_prior_gen.ui.session import Session, Take, label_takes
 from distill_prior_gen.ui.settings import to_page
 
 
-def show_take(number: int | None, session: Session) -> list[Any]:
-    """Values for `TakePanel.take_outputs`: a take and the list of takes.
+def show_take(number: Any, session: Session) -> list[Any]:
+    """Put a take onto the board, and show it.
 
     Args:
         number: number of the take. If there is no such take, the last one is shown.
         session: session of the browser.
     """
-    takes = session.takes
-    if number not in takes:
-        number = next(reversed(takes), None)
-    labels = label_takes(takes.values())
-    radio = gr.Radio([(labels[each], each) for each in reversed(takes)], value=number)
-    undo_label = f"Bring back take {session.removed[-1].number}" if session.removed else ""
-    undo = gr.Button(undo_label, visible=bool(undo_label))
-    if number is None:
-        return [None, "", "", gr.skip(), radio, gr.Column(visible=False), undo, False]
-    take = takes[number]
-    # Gradio would convert floats too, but would scale them to full level.
-    samples = (take.result.audio * 32767).astype("int16")
-    duration = _longer_duration(take.result.duration)
-    varied = take.result.config.vary is not None
-    can_be_longer = duration > take.result.duration and not varied
-    label = f"Same seed, longer ({duration:g} s)" if can_be_longer else "Same seed, longer"
-    return [
-        (take.result.sample_rate, samples),
-        take.summary(),
-        take.command(full_paths=is_served_locally()),
-        gr.Button(label, interactive=can_be_longer),
-        radio,
-        gr.Column(visible=True),
-        undo,
-        take.result.config.loop,
-    ]
+    if number not in session.takes:
+        number = next(reversed(session.takes), None)
+    if number is not None:
+        session.show(session.takes[number])
+    return show_board(session)
 
 
-def show_details(
-    number: int | None, screen: dict[str, bool], session: Session
-) -> tuple[np.ndarray | None, str, gr.File]:
-    """Values for `TakePanel.detail_outputs`: the picture of a take, and no export yet.
+def show_board(session: Session) -> list[Any]:
+    """Values for `TakePanel.take_outputs`: the take on the board, and the list of takes.
 
     Args:
-        number: number of the take.
-        screen: whether the browser's window is `narrow` and the page `dark`.
         session: session of the browser.
     """
-    from distill_prior_gen.ui.pictures import plot_take, to_pixels
+    from distill_prior_gen.ui.board import draw_board
 
-    picture = None
-    if take := session.takes.get(number or 0):
-        looks = screen["narrow"], screen["dark"]
-        picture = to_pixels(plot_take(take.result, take.spectrogram, take.rows, *looks))
-    return picture, "", gr.File(None, visible=False)
+    take, takes, history = session.history.state, session.takes, session.history
+    labels = label_takes(takes.values())
+    choices = [(labels[each], each) for each in reversed(takes)]
+    undo_label = f"Bring back take {session.removed[-1].number}" if session.removed else ""
+    kept = take is not None and session.is_kept(take)
+    shown = {
+        "takes": gr.Radio(choices, value=take.number if take and kept else None),
+        "other": gr.Dropdown(choices),
+        "undo": gr.Button(undo_label, visible=bool(undo_label)),
+        "remove": gr.Button(interactive=kept),
+        "undo_edit": gr.Button(interactive=history.can_move(-1)),
+        "redo_edit": gr.Button(interactive=history.can_move(1)),
+        "message": "",
+        "files": gr.File(None, visible=False),
+    }
+    if take is None or (not takes and take.number):  # all were removed
+        hidden = {"player": None, "body": gr.Column(visible=False), "repeat": False}
+        return in_order(shown | hidden)
+    # Gradio would convert floats too, but would scale them to full level.
+    samples = (take.result.audio * 32767).astype("int16")
+    step = history.step
+    assert step
+    levels = [(level_name(level), level) for level in range(take.result.codes.shape[-1])]
+    return in_order(
+        shown
+        | {
+            "player": (take.result.sample_rate, samples),
+            "summary": take.summary(),
+            "command": take.command(full_paths=is_served_locally()),
+            "longer": _longer_button(take),
+            "body": gr.Column(visible=True),
+            "repeat": take.result.config.loop,
+            "board": draw_board(take),
+            "levels": gr.CheckboxGroup(levels),
+            "keep": gr.Button(interactive=not kept),
+        }
+        | show_alternatives(step)
+    )
+
+
+def show_alternatives(step: Step[Take]) -> dict[str, Any]:
+    """Values of the choice of alternatives, and of their small pictures."""
+    from distill_prior_gen.ui.board import draw_thumbnails
+
+    several = len(step.options) > 1
+    names = ["Before", *map(str, range(1, len(step.options)))] if several else []
+    choices = [(name, number) for number, name in enumerate(names)]
+    return {
+        "alternatives": gr.Radio(choices, value=step.chosen if several else None, visible=several),
+        "thumbnails": draw_thumbnails(step.options),
+    }
 
 
 def page_values(
@@ -105,14 +128,34 @@ def page_values(
 
 
 def remove_take(number: Any, session: Session) -> list[Any]:
-    """Remove a take, and show the last of the others."""
-    session.remove(session.get_take(number).number)
+    """Remove a take, and show the last of the others.
+
+    Raises:
+        gr.Error: if there is no such take in the list.
+    """
+    take = session.get_take(number)
+    if not session.is_kept(take):
+        raise refusal("This take is not in the list; Undo goes back to the one before.")
+    session.remove(take.number)
     return show_take(None, session)
 
 
 def undo_remove(session: Session) -> list[Any]:
     """Bring back the take that was removed last, and show it."""
     return show_take(session.bring_back(), session)
+
+
+def in_order(values: dict[str, Any]) -> list[Any]:
+    """Values for `TakePanel.take_outputs`. Components without a value stay as they are."""
+    return [values.get(name, gr.skip()) for name in SHOWN]
+
+
+def _longer_button(take: Take) -> gr.Button:
+    duration = _longer_duration(take.result.duration)
+    changed = take.result.config.vary is not None or take.result.edits
+    if duration > take.result.duration and not changed:
+        return gr.Button(f"Same seed, longer ({duration:g} s)", interactive=True)
+    return gr.Button("Same seed, longer", interactive=False)
 
 
 def _longer_duration(duration: float) -> float:

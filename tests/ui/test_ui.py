@@ -33,7 +33,6 @@ from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import (
     page_values,
     remove_take,
-    show_details,
     undo_remove,
 )
 from tests.helpers.models import add_timeline, write_model
@@ -247,14 +246,6 @@ def test_a_take_is_steered_and_its_settings_come_back(steered):
     maker.make_takes(key, again, 1, session, None, silently)
     assert session.takes[2].result.config == config
     assert session.takes[2].result.codes.equal(session.takes[1].result.codes)
-
-
-def test_a_take_that_was_drawn_whole_is_plotted(steered):
-    maker, session = TakeMaker(steered), Session()
-    maker.make_takes("steered.distill", page(duration=3), 1, session, None, silently)
-    picture, *_ = show_details(1, {"narrow": False, "dark": False}, session)
-    assert picture.shape[2] == 4
-    assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 100
 
 
 def test_the_page_says_whether_a_model_can_be_steered(steered, context):
