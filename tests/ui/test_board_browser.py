@@ -234,6 +234,7 @@ def test_an_edit_by_touch(open_board):
         touch("touchMove", left + 10 * step, middle + step % 3)
     touch("touchEnd")
     expect(page.locator(".panel.mel .region")).to_have_count(1)
+    page.wait_for_timeout(500)  # right after a movement, a tap only ends it
     button(page, "Redraw").tap()
     expect(alternatives(page)).to_have_count(4)
     wait_until_shown(page, original)
@@ -258,7 +259,7 @@ def test_two_takes_are_joined(open_board):
     page.get_by_role("button", name="With another take").click()
     button(page, "Fill between").click()
     expect(page.get_by_text("choose the other take first")).to_be_visible()
-    page.get_by_label("Other take").click()
+    page.get_by_label("Other take", exact=True).click()
     page.get_by_role("option", name=re.compile("^1: ")).click()
     set_number(page, "Seconds between", 1)
     button(page, "Fill between").click()
