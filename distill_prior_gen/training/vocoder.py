@@ -32,6 +32,7 @@ from distill_prior_gen.training.encoded_sound import (
 )
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
+from distill_prior_gen.training.resuming import Stage, TrainingState
 from distill_prior_gen.training.settings import VocoderSettings
 
 MAX_PARAMETERS = 1_990_000
@@ -105,6 +106,8 @@ def train_vocoder(
     settings: VocoderSettings | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
+    state: TrainingState | None = None,
+    initial: VocoderNetwork | None = None,
 ) -> TrainedVocoder:
     """Train a vocoder for a VQ-VAE on the recordings of a dataset.
 
@@ -119,6 +122,8 @@ def train_vocoder(
             of files.
         device: name of the device to train on; see `load_model`.
         progress: called after each batch with the share that is done and the losses.
+        state: where the state of the training is saved, and from which it goes on.
+        initial: a network of the same sizes, whose weights the training begins with.
 
     Raises:
         ValueError: if there is no such device.
@@ -133,6 +138,8 @@ def train_vocoder(
             report(0.0, "Encoding the recordings...")
             vqvae = vqvae.to(target).eval()
             network = _new_network(vqvae, dataset.spectrogram, settings).to(target)
+            if initial:
+                network.load_state_dict(initial.state_dict())
             held_out: list[EncodedSound] = []
             for recording in dataset.validation:
                 held_out += encode_recording(vqvae, dataset.spectrogram, recording)
@@ -153,6 +160,7 @@ def train_vocoder(
             lambda share, text: report(0.95 * share, text),
             "vocoder",
             TOLERANCE,
+            Stage(state, "vocoder", generator) if state else None,
         )
         report(0.95, "Comparing with mel-griffin-lim...")
         network.half().float()  # as exact as in the file
