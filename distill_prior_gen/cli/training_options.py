@@ -93,6 +93,30 @@ def seed_option(trained: str) -> Decorator:
     )
 
 
+def continuing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options ``--from``, ``--resume`` and ``--preview-every``."""
+    path = click.Path(dir_okay=False)
+    decorators = [
+        click.option(
+            "--from",
+            "source",
+            type=path,
+            metavar="MODEL",
+            help="Begin with the networks of this model instead of new ones.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with a training that was stopped."),
+        click.option(
+            "--preview-every",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Write a preview after every N epochs to the folder NAME-previews.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
 def timeline_stage_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options ``--timeline-epochs`` and ``--no-timeline``."""
     without = click.option("--no-timeline", is_flag=True, help="Do not train a timeline prior.")

@@ -36,6 +36,9 @@ INTERVAL_S = 30.0
 MAX_COST = 0.01
 """Share of the time that writing them takes, at most."""
 
+CHECKPOINT_MODELS = 4
+"""Size of a checkpoint divided by that of the model, at most: weights twice, and two moments."""
+
 EpochDone = Callable[[str, int, nn.Module], None]
 """Function that is called after each epoch with the name of the stage, the number of the epoch,
 counted from 1, and the network in evaluation mode."""
@@ -85,6 +88,10 @@ class TrainingState:
         """Whether it is time for another checkpoint."""
         return time.monotonic() - self._written >= max(INTERVAL_S, self._cost / MAX_COST)
 
+    def finished(self, name: str) -> bool:
+        """Whether the loop of a stage has ended, so that only its results are saved."""
+        return name in self.stages and "network" not in self.stages[name]
+
     def write(self, name: str, stage: dict[str, Any]) -> None:
         """Write the checkpoint; the training goes on if that fails, see `failure`.
 
@@ -115,9 +122,9 @@ class TrainingState:
         before = self.recordings
         return abbreviate(
             [
-                *(f"{name} is gone" for name in before.keys() - now.keys()),
-                *(f"{name} is new" for name in now.keys() - before.keys()),
-                *(f"{name} is another sound" for name in now if before.get(name, now[name]) != now[name]),
+                *(f"{name} is gone" for name in before if name not in now),
+                *(f"{name} is new" for name in now if name not in before),
+                *(f"{n} is another sound" for n, d in now.items() if before.get(n, d) != d),
             ]
         )
 
@@ -173,8 +180,8 @@ class Stage:
 
     @property
     def finished(self) -> bool:
-        """Whether the loop has ended, so that only its results are saved."""
-        return self.saved is not None and "network" not in self.saved
+        """See `TrainingState.finished`."""
+        return self.training.finished(self.name)
 
     def begin_epoch(self) -> None:
         """Put the generator to the beginning of the epoch, before its batches are made."""
