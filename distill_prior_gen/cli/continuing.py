@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from distill_prior_gen.cli.training_report import print_note
+from distill_prior_gen.messages import in_words
 
 if TYPE_CHECKING:
     from distill_prior_gen.training.data import Dataset
@@ -62,10 +63,11 @@ def resumed_options(ctx: click.Context, given: dict[str, Any], state: TrainingSt
         name = parameter.name or ""
         explicit = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if name in given and explicit and given[name] != before[name]:
+            flag = max(parameter.opts, key=len)
             was = "not given" if before[name] in (None, False) else before[name]
             raise click.UsageError(
-                f"{parameter.opts[0]} is {given[name]}, but was {was} when the training began; "
-                f"leave it out, or {ANEW}"
+                f"{flag} is {given[name]}, but was {was} when the training began; leave it out, "
+                f"or {ANEW}"
             )
     return before
 
@@ -109,9 +111,9 @@ def check_sizes(ctx: click.Context, given: dict[str, Any], former: FormerModel) 
         size = sizes.get(parameter.name or "")
         value = given.get(parameter.name or "")
         if size is not None and value not in (None, size):
+            flag, path = max(parameter.opts, key=len), former.checkpoint.path
             raise click.UsageError(
-                f"{parameter.opts[0]} is {value}, but {former.checkpoint.path} has {size}; "
-                "leave it out, or train without --from"
+                f"{flag} is {value}, but {path} has {size}; leave it out, or train without --from"
             )
 
 
@@ -129,13 +131,16 @@ def resume_notes(state: TrainingState | None, command: str) -> list[str]:
 
 
 @contextmanager
-def explained_memory(state: TrainingState, command: str) -> Iterator[None]:
-    """Add to the message that there is not enough memory how the training can go on."""
+def explained_resuming(state: TrainingState, command: str) -> Iterator[None]:
+    """Add to the message that memory or disk are full how the training can go on."""
     try:
         yield
-    except MemoryError as error:
+    except (MemoryError, OSError) as error:
         if not state.path.exists():
             raise
+        if isinstance(error, OSError):
+            text = f"{in_words(error)}; make room, and go on with '{command}'"
+            raise OSError(text) from error
         raise MemoryError(
             f"{error}; or close other programs, and go on with '{command}'"
         ) from error

@@ -10,7 +10,7 @@ import click
 
 from distill_prior_gen.cli import options
 from distill_prior_gen.cli.continuing import (
-    explained_memory,
+    explained_resuming,
     find_state,
     memory_notes,
     memory_result,
@@ -113,7 +113,7 @@ def train(
                 plan = prepare(ctx, files, given, state, preview_every, force, show)
                 print_dataset(plan.dataset, quiet)
                 state = plan.state
-            with explained_memory(state, command):
+            with explained_resuming(state, command):
                 outcome = train_stages(plan, show)
         except KeyboardInterrupt:
             for note in resume_notes(state, command):

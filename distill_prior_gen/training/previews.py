@@ -118,7 +118,8 @@ class Previews:
                 timeline=timeline,
             )
             model = load_model(path, next(network.parameters()).device)
-        return torch.from_numpy(generate(model, GenerationConfig(duration=SECONDS, seed=SEED)).audio)
+        take = generate(model, GenerationConfig(duration=SECONDS, seed=SEED))
+        return torch.from_numpy(take.audio)
 
     def _write(self, path: Path, sound: Tensor) -> None:
         """Write a sound as loud as it can be, as a whole or not at all."""
