@@ -34,8 +34,9 @@ OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory: you tried",
     "MPS backend out of memory",
+    "could not create a primitive",
 )
-"""Messages of PyTorch's CPU and MPS allocators, which raise a plain RuntimeError."""
+"""Messages of PyTorch's CPU and MPS allocators and of oneDNN, which raise a plain RuntimeError."""
 
 
 @dataclass
@@ -184,7 +185,7 @@ class _Trainer:
             with torch.no_grad():
                 val_loss = validate(epoch)
             done = self._record_epoch(epoch, train_loss, val_loss)
-            if stage and stage.training.epoch_done:
+            if stage and stage.training.epoch_done and val_loss is not None:
                 stage.training.epoch_done(self.label, epoch + 1, self.network)
             if done:
                 break

@@ -40,8 +40,8 @@ CHECKPOINT_MODELS = 4
 """Size of a checkpoint divided by that of the model, at most: weights twice, and two moments."""
 
 EpochDone = Callable[[str, int, nn.Module], None]
-"""Function that is called after each epoch with the name of the stage, the number of the epoch,
-counted from 1, and the network in evaluation mode."""
+"""Function that is called after each epoch whose network is worth keeping, with the name of the
+stage, the number of the epoch, counted from 1, and the network in evaluation mode."""
 
 
 def checkpoint_path(model: Path) -> Path:

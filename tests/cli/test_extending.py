@@ -14,6 +14,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import read_checkpoint
 from distill_prior_gen.checkpoint.provenance import PROVENANCE, read_provenance
 from distill_prior_gen.cli import cli
+from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.training import data, timeline, vocoder
 from distill_prior_gen.training.data import read_dataset
 from distill_prior_gen.training.extending import FormerModel
@@ -102,7 +103,7 @@ def test_recordings_are_known_by_their_sound_if_the_file_tells_it(former, tmp_pa
 def test_known_recordings_keep_their_embeddings(former):
     initial = read_checkpoint(former).build_timeline()
     shape = read_checkpoint(former).timeline_shape | {"recordings": 3}
-    network = timeline.TimelineNetwork(**shape)
+    network = TimelineNetwork(**shape)
     fresh = network.recording.weight.detach().clone()
     _take_over(network, ["3.wav", "new.wav", "1.wav"], initial, ["1.wav", "2.wav", "x", "3.wav"])
     rows, known = network.recording.weight, initial.recording.weight
@@ -132,8 +133,8 @@ def test_a_model_is_not_replaced_by_what_begins_with_it(run, former):
 @pytest.mark.slow
 def test_previews_are_written_and_change_nothing(run, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    command = ("train", "sounds", "-o", "m.distill", *SHORT, "--timeline-epochs", 1)
-    command += ("--vocoder-epochs", 1)
+    short = (*SHORT, "--timeline-epochs", 1, "--vocoder-epochs", 1)
+    command = ("train", "sounds", "-o", "m.distill", *short)
     assert run(*command).exit_code == 0
     plain = Path("m.distill").read_bytes()
     result = run(*command, "--preview-every", 1, "--force")
@@ -142,7 +143,7 @@ def test_previews_are_written_and_change_nothing(run, tmp_path, monkeypatch):
     names = sorted(os.listdir("m-previews"))
     assert names == [
         "0-recording.wav",
-        *(f"1-vqvae-0000{epoch}.wav" for epoch in range(1, 6)),
+        *(f"1-vqvae-0000{epoch}.wav" for epoch in range(2, 6)),  # with codes
         *("2-prior-00001.wav", "2-prior-00002.wav"),
         *("3-timeline-00001.wav", "4-vocoder-00001.wav"),
     ]
