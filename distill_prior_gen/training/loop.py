@@ -185,8 +185,9 @@ class _Trainer:
             with torch.no_grad():
                 val_loss = validate(epoch)
             done = self._record_epoch(epoch, train_loss, val_loss)
-            if stage and stage.training.epoch_done and val_loss is not None:
-                stage.training.epoch_done(self.label, epoch + 1, self.network)
+            if stage and stage.training.epoch_done:
+                losses_so_far = self.history.train_losses, self.history.val_losses
+                stage.training.epoch_done(self.label, *losses_so_far, self.network)
             if done:
                 break
         if stage:

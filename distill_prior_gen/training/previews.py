@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,9 +74,17 @@ class Previews:
         samples = longest[start : start + count]
         return samples / samples.abs().max()
 
-    def epoch_done(self, stage: str, epoch: int, network: nn.Module) -> None:
+    def epoch_done(
+        self,
+        stage: str,
+        train_losses: Sequence[float],
+        val_losses: Sequence[float | None],
+        network: nn.Module,
+    ) -> None:
         """Write a preview if it is time for one; see `EpochDone`."""
-        if epoch % self.every:
+        epoch = len(train_losses)
+        # The first input of the quantizer would initialize its codes.
+        if epoch % self.every or val_losses[-1] is None:
             return
         with torch.random.fork_rng(), torch.no_grad():
             sound = self._take(network) if stage in ("prior", "timeline") else self._copy(network)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,9 +39,9 @@ MAX_COST = 0.01
 CHECKPOINT_MODELS = 4
 """Size of a checkpoint divided by that of the model, at most: weights twice, and two moments."""
 
-EpochDone = Callable[[str, int, nn.Module], None]
-"""Function that is called after each epoch whose network is worth keeping, with the name of the
-stage, the number of the epoch, counted from 1, and the network in evaluation mode."""
+EpochDone = Callable[[str, Sequence[float], Sequence[float | None], nn.Module], None]
+"""Function that is called after each epoch with the name of the stage, the training and validation
+losses of its epochs so far, and the network in evaluation mode."""
 
 
 def checkpoint_path(model: Path) -> Path:

@@ -164,7 +164,8 @@ def test_previews_that_cannot_be_written_do_not_end_the_training(tmp_path, run):
     dataset = read_dataset(tmp_path / "sounds", SMALL, 0.5)
     (tmp_path / "file").write_text("no folder")
     previews = Previews(tmp_path / "file" / "previews", dataset, 1)
-    previews.epoch_done("VQ-VAE", 1, read_checkpoint(write_model(Path("x.distill"))).build_vqvae())
+    vqvae = read_checkpoint(write_model(Path("x.distill"))).build_vqvae()
+    previews.epoch_done("VQ-VAE", [0.5], [0.5], vqvae)
     assert "part of the path is a file" in previews.failure
 
 
