@@ -28,7 +28,7 @@ from distill_prior_gen.cli.training_options import (
     setting_options,
     timeline_stage_options,
 )
-from distill_prior_gen.cli.training_plan import Files, prepare
+from distill_prior_gen.cli.training_plan import Files, observe, prepare
 from distill_prior_gen.cli.training_report import (
     NETWORKS,
     card_or_note,
@@ -85,6 +85,7 @@ def train(
     output: Path,
     resume: bool,
     preview_every: int | None,
+    status: Path | None,
     force: bool,
     as_json: bool,
     progress: bool | None,
@@ -110,7 +111,8 @@ def train(
     with defer_signals() as interruption, reserve(output, files.picture, files.card):
         try:
             with interruption.allowed():
-                plan = prepare(ctx, files, given, state, preview_every, force, show)
+                plan = prepare(ctx, files, given, state, force, show)
+                plan = observe(plan, preview_every, status)
                 print_dataset(plan.dataset, quiet)
                 state = plan.state
             with explained_resuming(state, command):

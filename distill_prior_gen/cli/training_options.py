@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -94,7 +95,7 @@ def seed_option(trained: str) -> Decorator:
 
 
 def continuing_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options ``--from``, ``--resume`` and ``--preview-every``."""
+    """The options ``--from``, ``--resume``, ``--preview-every`` and ``--status``."""
     path = click.Path(dir_okay=False)
     decorators = [
         click.option(
@@ -110,6 +111,12 @@ def continuing_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.IntRange(1),
             metavar="N",
             help="Write a preview after every N epochs to the folder NAME-previews.",
+        ),
+        click.option(
+            "--status",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write how the training goes to this JSON file, again and again.",
         ),
     ]
     for decorator in reversed(decorators):

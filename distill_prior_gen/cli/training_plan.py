@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ from distill_prior_gen.cli.continuing import (
 )
 from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_report import refuse_existing
+from distill_prior_gen.cli.training_status import TrainingStatus
 from distill_prior_gen.training.saving import check_space
 from distill_prior_gen.training.settings import (
     PriorSettings,
@@ -26,11 +28,17 @@ from distill_prior_gen.training.settings import (
 )
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.extending import FormerModel
     from distill_prior_gen.training.previews import Previews
     from distill_prior_gen.training.provenance import Provenance
     from distill_prior_gen.training.resuming import TrainingState
+
+
+STAGES = ("VQ-VAE", "prior", "timeline", "vocoder")
+"""Names of the stages in the order of `Settings`."""
 
 
 class Files(NamedTuple):
@@ -74,6 +82,7 @@ class Plan:
         former: the model that the training begins with.
         own: whether files of this training are there already, which may be replaced.
         previews: where previews are written to.
+        status: where it is told how the training goes.
     """
 
     dataset: Dataset
@@ -86,6 +95,7 @@ class Plan:
     former: FormerModel | None = None
     own: bool = False
     previews: Previews | None = None
+    status: TrainingStatus | None = None
 
     def is_own(self, path: Path) -> bool:
         """Whether a file was written by this training, before it was stopped."""
@@ -103,7 +113,6 @@ def prepare(
     files: Files,
     given: dict[str, Any],
     state: TrainingState | None,
-    preview_every: int | None,
     force: bool,
     show: bool,
 ) -> Plan:
@@ -111,7 +120,6 @@ def prepare(
     with progress_bar(show) as report:
         report(0.0, "Loading...")
         from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.previews import Previews, preview_folder
         from distill_prior_gen.training.provenance import (
             Provenance,
             describe_recordings,
@@ -124,11 +132,8 @@ def prepare(
         )
 
         folder, output = files.folder, files.model
-        previews = preview_folder(output)
         if not state and not force:
-            refuse_existing(
-                output, files.picture, files.card, *([previews] if preview_every else [])
-            )
+            refuse_existing(output, files.picture, files.card)
         former = None
         if given["source"]:
             former = read_former_model(Path(given["source"]), output)
@@ -152,11 +157,40 @@ def prepare(
     plan = replace(plan, own=plan.is_own(output))
     if not force and not plan.own:
         refuse_existing(output, files.picture, files.card)
-    if preview_every:
-        folder_previews = Previews(previews, dataset, preview_every)
-        plan = replace(plan, previews=folder_previews)
-        state.epoch_done = folder_previews.epoch_done
     _check_space(plan)
+    return plan
+
+
+def observe(plan: Plan, preview_every: int | None, status: Path | None) -> Plan:
+    """The same plan with previews and a status file.
+
+    Raises:
+        FileExistsError: if there are previews of another training.
+    """
+    from distill_prior_gen.training.previews import Previews, preview_folder
+
+    dataset, settings, folder = plan.dataset, plan.settings, preview_folder(plan.output)
+    if preview_every:
+        if not (plan.force or plan.state.stages):
+            refuse_existing(folder)
+        plan = replace(plan, previews=Previews(folder, dataset, preview_every))
+    if status:
+        epochs = {name: each.epochs for name, each in zip(STAGES, settings, strict=True) if each}
+        seconds = dataset.duration(dataset.training)
+        plan = replace(plan, status=TrainingStatus(status, epochs, seconds, dataset.files))
+
+    def epoch_done(
+        stage: str,
+        train_losses: Sequence[float],
+        val_losses: Sequence[float | None],
+        network: nn.Module,
+    ) -> None:
+        if plan.status:
+            plan.status.epoch_done(stage, train_losses, val_losses)
+        if plan.previews:
+            plan.previews.epoch_done(stage, train_losses, val_losses, network)
+
+    plan.state.epoch_done = epoch_done
     return plan
 
 

@@ -95,6 +95,7 @@ def train_stages(plan: Plan, show: bool) -> Outcome:
 
     settings, former = plan.settings, plan.former
     with progress_bar(show) as report:
+        report = plan.status.reporting(report) if plan.status else report
         stages = _parts(report, settings)
         initial = former.checkpoint.build_vqvae() if former else None
         known = plan.state.finished("VQ-VAE")

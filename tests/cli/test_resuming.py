@@ -35,14 +35,24 @@ from distill_prior_gen.training import data, resuming, timeline, vocoder
 
 data.MIN_EPOCH_CHUNKS, timeline.EPOCH_STEPS, vocoder.EPOCH_STEPS = 16, 3, 3
 resuming.INTERVAL_S, resuming.MAX_COST = 0.0, 1e9
-event, number = sys.argv.pop(1), int(sys.argv.pop(1))
+event, wanted, number = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
+stage, begin_epoch = "", resuming.Stage.begin_epoch
+
+
+def begin(self):
+    global stage
+    stage = self.name
+    begin_epoch(self)
 
 
 def count(*arguments):
     global number
-    number -= 1
+    number -= stage == wanted
     if number == 0:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+resuming.Stage.begin_epoch = begin
 
 
 if event == "step":
@@ -54,10 +64,14 @@ cli()
 """
 
 
-def start(*arguments, event="never", number=0, cwd=None):
-    """Run `train` in a process of its own, which kills itself at an event."""
+def start(*arguments, kill=("never", "", 1), cwd=None):
+    """Run `train` in a process of its own.
+
+    Args:
+        kill: event, stage and number of the event in this stage at which it kills itself.
+    """
     environment = os.environ | {"SOURCE_DATE_EPOCH": "1000000000", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", WITH_KILLS, event, number, "train", *arguments]
+    command = [sys.executable, "-c", WITH_KILLS, *kill, "train", *arguments]
     return subprocess.run(
         list(map(str, command)), cwd=cwd, env=environment, capture_output=True, text=True
     )
@@ -80,22 +94,23 @@ def test_a_training_that_was_killed_again_and_again_gives_the_same_bytes(tmp_pat
     whole = start("sounds", "-o", "whole/m.distill", *RUN, cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     kills = [
-        ("step", 3, "VQ-VAE"),  # before there are codes
-        ("step", 7, "VQ-VAE"),  # after k-means has found them
-        ("write", 2, "VQ-VAE"),  # while a checkpoint is written
-        ("step", 19, "prior"),
-        ("write", 4, "prior"),
-        ("step", 7, "timeline"),
-        ("step", 6, "vocoder"),
+        ("step", "VQ-VAE", 3),  # before there are codes
+        ("step", "VQ-VAE", 7),  # after k-means has found them
+        ("write", "VQ-VAE", 2),  # while a checkpoint is written
+        ("step", "prior", 3),
+        ("write", "prior", 2),
+        ("step", "timeline", 3),
+        ("write", "vocoder", 3),
+        ("step", "vocoder", 2),
     ]
     checkpoint = tmp_path / "m.distill.checkpoint"
-    for number, (event, count, stage) in enumerate(kills):
+    for number, kill in enumerate(kills):
         how = ("--resume",) if number else RUN
-        killed = start("sounds", "-o", "m.distill", *how, event=event, number=count, cwd=tmp_path)
+        killed = start("sounds", "-o", "m.distill", *how, kill=kill, cwd=tmp_path)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
         state = read_state(checkpoint)
-        assert list(state.stages)[-1] == stage
-        assert not state.finished(stage)
+        assert list(state.stages)[-1] == kill[1]
+        assert not state.finished(kill[1])
     ended = start("sounds", "-o", "m.distill", "--resume", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     for name in ("m.distill", "m.png", "m.md"):
