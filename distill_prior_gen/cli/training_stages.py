@@ -107,6 +107,8 @@ def train_stages(plan: Plan, show: bool) -> Outcome:
         _save_vqvae(outcome, known)
         if plan.previews:
             plan.previews.vqvae = vqvae.vqvae
+        if plan.status:
+            plan.status.health = vqvae.health
         if former:
             outcome.memory = former.compare(vqvae.vqvae, plan.dataset, plan.state.recordings)
         with suppress(KeyboardInterrupt):  # before there was anything of a stage to keep

@@ -12,7 +12,7 @@ from typing import Any
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.config import Progress
-from distill_prior_gen.training.verdict import judge, judge_recordings
+from distill_prior_gen.training.verdict import judge, judge_codes, judge_recordings
 
 INTERVAL_S = 1.0
 """Seconds between two versions of the file, at least."""
@@ -32,12 +32,14 @@ class TrainingStatus:
         epochs: planned number of epochs, by the name of the stage.
         seconds: duration of the recordings to train on.
         files: number of recordings.
+        health: how the codes are used, as soon as there are any; see `TrainedVQVAE.health`.
     """
 
     path: Path
     epochs: Mapping[str, int]
     seconds: float
     files: int
+    health: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,7 +72,7 @@ class TrainingStatus:
     def _write(self, share: float, text: str, now: float) -> None:
         start, first_share = self._first
         done = share - first_share
-        verdicts = [judge_recordings(self.seconds, self.files)]
+        verdicts = [judge_codes(self.health), judge_recordings(self.seconds, self.files)]
         if self.stages:
             last = list(self.stages.values())[-1]
             verdicts.insert(0, judge(last["train_losses"], last["val_losses"], last["epochs"]))
