@@ -119,9 +119,7 @@ def train_prior(
             progress(0.0, "Encoding...")
             held_out = encode(vqvae, dataset, dataset.cut(dataset.validation))
             rechunkings = _encode_rechunkings(vqvae, dataset, settings, generator)
-        prior = _new_prior(vqvae, rechunkings[0].shape[1], settings).to(target)
-        if initial:
-            prior.load_state_dict(initial.state_dict())
+        prior = _new_prior(vqvae, rechunkings[0].shape[1], settings, initial).to(target)
         training = _PriorTraining(prior, rechunkings, held_out.flatten(1), settings, generator)
         history = train_network(
             prior,
@@ -134,16 +132,28 @@ def train_prior(
             stage=Stage(state, "prior", generator) if state else None,
         )
         history.interrupted |= interruption.pending
+    return _describe(training, history, held_out, dataset.files)
+
+
+def _describe(
+    training: _PriorTraining, history: TrainingHistory, held_out: Tensor, files: int
+) -> TrainedPrior:
+    """The trained prior, with figures.
+
+    Args:
+        held_out: codes to validate on, ``[chunk, position, level]``.
+    """
+    prior = training.prior
     health = codebook_health(held_out, prior.codebook_size).values()
-    first_tokens = torch.cat(rechunkings)[:, 0]
+    first_tokens = torch.cat(training.rechunkings)[:, 0]
     return TrainedPrior(
         prior=prior,
-        settings=settings,
+        settings=training.settings,
         history=history,
         perplexity=math.exp(history.val_loss),
         code_perplexity=math.prod(level["perplexity"] for level in health) ** (1 / len(health)),
         first_token_counts=torch.bincount(first_tokens, minlength=prior.codebook_size).tolist(),
-        warnings=overfitting_warnings(history, dataset.files),
+        warnings=overfitting_warnings(history, files),
     )
 
 
@@ -160,7 +170,7 @@ def _encode_rechunkings(
     return rechunkings
 
 
-def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings) -> Prior:
+def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings, initial: Prior | None) -> Prior:
     rvq = vqvae.quantizer.rvq
     prior = Prior(
         rvq.codebook_size,
@@ -173,6 +183,8 @@ def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings) -> Prior:
     )
     for embedding in (prior.token_emb, prior.pos_emb, prior.level_emb):
         nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
+    if initial:
+        prior.load_state_dict(initial.state_dict())
     return prior
 
 

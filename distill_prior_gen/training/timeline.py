@@ -128,14 +128,10 @@ def train_timeline(
             vqvae = vqvae.to(target).eval()
             encodings = encode_recordings(vqvae, dataset, generator)
             names = tuple(recording.name for recording in dataset.training)
-            network = _new_network(vqvae, dataset, len(names), settings).to(target)
-            if initial:
-                _take_over(network, names, *initial)
-            held_out = [
-                encode_whole(vqvae, dataset.spectrogram, r.samples).codes
-                for r in dataset.validation
-            ]
-            frame_rate = dataset.spectrogram.sample_rate / dataset.spectrogram.hop_length
+            network = _new_network(vqvae, dataset, names, settings, initial).to(target)
+            spectrogram, held = dataset.spectrogram, dataset.validation
+            held_out = [encode_whole(vqvae, spectrogram, r.samples).codes for r in held]
+            frame_rate = spectrogram.sample_rate / spectrogram.hop_length
             medleys = Medleys(encodings, frame_rate, generator)
             network.profile.copy_(medleys.profile())
             training = _TimelineTraining(network, settings, generator, medleys, held_out)
@@ -156,9 +152,13 @@ def train_timeline(
 
 
 def _new_network(
-    vqvae: VQVAE, dataset: Dataset, recordings: int, settings: TimelineSettings
+    vqvae: VQVAE,
+    dataset: Dataset,
+    names: Sequence[str],
+    settings: TimelineSettings,
+    initial: tuple[TimelineNetwork, Sequence[str]] | None,
 ) -> TimelineNetwork:
-    """A network of the settings' width, or narrower if it would have too many weights.
+    """A network of the settings' width, or narrower if it were new and had too many weights.
 
     Raises:
         ValueError: if even the narrowest one has too many weights.
@@ -171,8 +171,12 @@ def _new_network(
         "num_layers": settings.layers,
         "column_layers": settings.column_layers,
         "memory": settings.memory,
-        "recordings": recordings,
+        "recordings": len(names),
     }
+    if initial:
+        network = TimelineNetwork(**shape, width=settings.width, dropout=settings.dropout)
+        _take_over(network, names, *initial)
+        return network
     for width in range(settings.width, 0, -1):
         if count_parameters(shape | {"width": width}) <= MAX_PARAMETERS:
             return TimelineNetwork(**shape, width=width, dropout=settings.dropout)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import mean
 
 import torch
@@ -111,9 +112,7 @@ def train_vocoder(
 ) -> TrainedVocoder:
     """Train a vocoder for a VQ-VAE on the recordings of a dataset.
 
-    Ctrl-C ends the training early and keeps the best epoch so far. The same seed gives the same
-    network on the same machine with the same number of threads; PyTorch's global random
-    generators are left as they were.
+    Ctrl-C ends the training early and keeps the best epoch so far. See `train_prior` about seeds.
 
     Args:
         vqvae: the VQ-VAE, which is not changed.
@@ -140,16 +139,11 @@ def train_vocoder(
             network = _new_network(vqvae, dataset.spectrogram, settings).to(target)
             if initial:
                 network.load_state_dict(initial.state_dict())
-            held_out: list[EncodedSound] = []
-            for recording in dataset.validation:
-                held_out += encode_recording(vqvae, dataset.spectrogram, recording)
+            spectrogram = dataset.spectrogram
+            encoded = [encode_recording(vqvae, spectrogram, r) for r in dataset.validation]
+            sounds = training_sounds(vqvae, dataset, generator)
             training = _VocoderTraining(
-                network,
-                dataset.spectrogram,
-                settings,
-                generator,
-                *training_sounds(vqvae, dataset, generator),
-                held_out,
+                network, spectrogram, settings, generator, *sounds, list(chain(*encoded))
             )
         history = train_network(
             network,
@@ -164,7 +158,7 @@ def train_vocoder(
         )
         report(0.95, "Comparing with mel-griffin-lim...")
         network.half().float()  # as exact as in the file
-        distance, reference = _compare(network, dataset.spectrogram, training.held_out)
+        distance, reference = _compare(network, spectrogram, training.held_out)
         history.interrupted |= interruption.pending
     return TrainedVocoder(network, settings, history, distance, reference)
 
