@@ -14,6 +14,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
 from distill_prior_gen.checkpoint.errors import ModelFileError
+from distill_prior_gen.checkpoint.provenance import PROVENANCE
 from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.checkpoint.vocoder import vocoder_entries
@@ -40,6 +41,7 @@ def write_checkpoint(
     training: dict[str, Any] | None = None,
     health: dict[str, dict[str, float]] | None = None,
     losses: dict[str, Any] | None = None,
+    provenance: dict[str, Any] | None = None,
 ) -> None:
     """Write a v2 model file, as a whole or not at all.
 
@@ -55,6 +57,7 @@ def write_checkpoint(
         training: settings that the VQ-VAE was trained with.
         health: ``utilization``, ``perplexity`` and ``dead_codes`` of ``level_0`` and so on.
         losses: losses of the VQ-VAE by epoch.
+        provenance: where the model comes from; see `read_provenance`.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -76,8 +79,22 @@ def write_checkpoint(
         contents |= timeline_entries(timeline, dict(timeline_metadata or {}))
     if vocoder is not None:
         contents |= vocoder_entries(vocoder, dict(vocoder_metadata or {}))
-    with atomic_write(path, overwrite) as partial:
-        torch.save(contents, partial)
+    if provenance is not None:
+        contents[PROVENANCE] = provenance
+    save_contents(path, contents, overwrite)
+
+
+def save_contents(path: Path, contents: dict[str, Any], overwrite: bool) -> None:
+    """Write the contents of a model file, as a whole or not at all.
+
+    The same contents give the same bytes.
+
+    Raises:
+        FileExistsError: if `path` exists and `overwrite` is False.
+    """
+    # Given a path, torch.save would write its name into the file.
+    with atomic_write(path, overwrite) as partial, partial.open("wb") as file:
+        torch.save(contents, file)
 
 
 def replace_prior(
@@ -119,8 +136,7 @@ def write_with(
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
     """
-    with atomic_write(path, overwrite) as partial:
-        torch.save(checkpoint.contents | entries, partial)
+    save_contents(path, checkpoint.contents | entries, overwrite)
 
 
 def _vqvae_entries(

@@ -16,11 +16,18 @@ LIST_WIDTH = 68
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the description as JSON.")
-def info(model: Path, as_json: bool) -> None:
+@click.option("--card", is_flag=True, help="Print a model card in Markdown.")
+def info(model: Path, as_json: bool, card: bool) -> None:
     """Show what is in MODEL, a .distill file, and whether it can be sampled."""
+    from distill_prior_gen.checkpoint.card import model_card
     from distill_prior_gen.checkpoint.description import describe_model
 
+    if card and as_json:
+        raise click.UsageError("give --card or --json, not both")
     description = describe_model(model)
+    if card:
+        click.echo(model_card(description), nl=False)
+        return
     if as_json:
         click.echo(json.dumps(description, indent=2))
         return

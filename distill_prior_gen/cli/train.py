@@ -9,25 +9,37 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.progress import progress_bar, shows_progress
+from distill_prior_gen.cli.continuing import (
+    explained_resuming,
+    find_state,
+    memory_notes,
+    memory_result,
+    resume_command,
+    resume_notes,
+    resumed_options,
+)
+from distill_prior_gen.cli.progress import shows_progress
 from distill_prior_gen.cli.training_options import (
     PRIOR_OPTIONS,
     VOCODER_OPTIONS,
     VQVAE_OPTIONS,
+    continuing_options,
     seed_option,
     setting_options,
     timeline_stage_options,
 )
+from distill_prior_gen.cli.training_plan import Files, observe, prepare
 from distill_prior_gen.cli.training_report import (
     NETWORKS,
+    card_or_note,
     exit_without_model,
     fallback_notes,
     interruption_note,
     plot_or_note,
     print_dataset,
+    print_note,
     prior_notes,
     prior_result,
-    refuse_existing,
     report_result,
     timeline_notes,
     timeline_result,
@@ -36,22 +48,11 @@ from distill_prior_gen.cli.training_report import (
     vqvae_notes,
     vqvae_result,
 )
-from distill_prior_gen.cli.training_stages import Outcome, Settings, train_stages
+from distill_prior_gen.cli.training_stages import Outcome, train_stages
 from distill_prior_gen.training.interrupts import defer_signals
-from distill_prior_gen.training.saving import (
-    check_space,
-    make_folder,
-    reserve,
-)
-from distill_prior_gen.training.settings import (
-    PriorSettings,
-    TimelineSettings,
-    VocoderSettings,
-    VQVAESettings,
-)
+from distill_prior_gen.training.saving import make_folder, reserve
 
 if TYPE_CHECKING:
-    from distill_prior_gen.training.data import Dataset
     from distill_prior_gen.training.vocoder import TrainedVocoder
 
 
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     required=True,
     help="Model file to write, ending in .distill.",
 )
+@continuing_options
 @setting_options(VQVAE_OPTIONS, "vqvae_")
 @setting_options(PRIOR_OPTIONS, "prior_", "dropout epochs batch_size learning_rate weight_decay")
 @timeline_stage_options
@@ -81,8 +83,9 @@ def train(
     /,
     folder: Path,
     output: Path,
-    seed: int,
-    device: str,
+    resume: bool,
+    preview_every: int | None,
+    status: Path | None,
     force: bool,
     as_json: bool,
     progress: bool | None,
@@ -94,73 +97,88 @@ def train(
     The VQ-VAE is trained first, then the prior on its codes, then a timeline prior, which
     remembers seconds of a take, and then a vocoder, which makes takes sound closer to the
     recordings. Sizes that are not given depend on the number of recordings. Next to the model,
-    NAME.png shows how the training went. Ctrl-C ends a stage early and keeps what it has learned.
+    NAME.png shows how the training went, and NAME.md describes the model. Ctrl-C ends a stage
+    early and keeps what it has learned; --resume goes on.
     """
     if output.suffix != ".distill":
         raise click.UsageError(f"--output must end in .distill, not {output.name}")
-    picture = output.with_suffix(".png")
-    if not force:
-        refuse_existing(output, picture)
-    show = shows_progress(progress, quiet)
-    start = time.perf_counter()
+    files, start = Files(folder, output), time.perf_counter()
+    state = find_state(output, resume, force, quiet)
+    if state:
+        given = resumed_options(ctx, given, state)
+    show, command = shows_progress(progress, quiet), resume_command(folder, output, force)
     make_folder(output)
-    with defer_signals() as interruption, reserve(output, picture):
+    with defer_signals() as interruption, reserve(output, files.picture, files.card):
         try:
             with interruption.allowed():
-                dataset, settings = _prepare(folder, output, seed, given, show, quiet)
-            outcome = train_stages(dataset, output, settings, device, force, show)
+                plan = prepare(ctx, files, given, state, force, show)
+                plan = observe(plan, preview_every, status)
+                print_dataset(plan.dataset, quiet)
+                state = plan.state
+            with explained_resuming(state, command):
+                outcome = train_stages(plan, show)
         except KeyboardInterrupt:
+            for note in resume_notes(state, command):
+                print_note(note, quiet)
             exit_without_model(ctx, output)
-        vqvae = outcome.vqvae.vqvae
-        picture_notes = plot_or_note(picture, dataset, vqvae, outcome.histories, force)
-        interrupted = outcome.ended_early or bool(outcome.missing) or interruption.pending
+        notes = _written_notes(outcome, files)
+        stopped = outcome.ended_early or bool(outcome.missing)
+        if not stopped:
+            state.path.unlink(missing_ok=True)
+        interrupted = stopped or interruption.pending
     notes = [
+        *_network_notes(outcome),
+        *notes,
+        *fallback_notes(output, outcome.path, outcome.failure),
+        *([_interruption_note(outcome, folder)] if interrupted else []),
+        *(resume_notes(state, command) if stopped else []),
+    ]
+    report_result(
+        plan.dataset, _result(outcome, files), given["seed"], start, notes, as_json, quiet
+    )
+    ctx.exit(options.INTERRUPTED if interrupted else bool(outcome.failure))
+
+
+def _written_notes(outcome: Outcome, files: Files) -> list[str]:
+    """Write picture and card; notes about what could not be written."""
+    plan, vqvae = outcome.plan, outcome.vqvae.vqvae
+    overwrite = plan.force or plan.own
+    notes = plot_or_note(files.picture, plan.dataset, vqvae, outcome.histories, overwrite)
+    notes += card_or_note(files.card, outcome.path, files.picture, overwrite)
+    if plan.state.failure:
+        notes.append(f"Warning: {plan.state.path} could not be written: {plan.state.failure}")
+    if plan.previews and plan.previews.failure:
+        notes.append(f"Warning: a preview could not be written: {plan.previews.failure}")
+    return notes
+
+
+def _network_notes(outcome: Outcome) -> list[str]:
+    former = outcome.plan.former
+    return [
         *vqvae_notes(outcome.vqvae),
+        *(
+            memory_notes(outcome.memory, former.checkpoint.path)
+            if outcome.memory and former
+            else []
+        ),
         *(prior_notes(outcome.prior) if outcome.prior else []),
         *(timeline_notes(outcome.timeline) if outcome.timeline else []),
         *(_vocoder_notes(outcome.vocoder) if outcome.vocoder else []),
-        *picture_notes,
-        *fallback_notes(output, outcome.path, outcome.failure),
-        *([_interruption_note(outcome, folder)] if interrupted else []),
     ]
-    result = {
+
+
+def _result(outcome: Outcome, files: Files) -> dict[str, Any]:
+    """Description of the model for ``--json``."""
+    return {
         "path": str(outcome.path),
-        "picture": str(picture),
+        "picture": str(files.picture),
+        "card": str(files.card),
         "vqvae": vqvae_result(outcome.vqvae),
         "prior": prior_result(outcome.prior) if outcome.prior else None,
         "timeline": timeline_result(outcome.timeline) if outcome.timeline else None,
         "vocoder": vocoder_result(outcome.vocoder) if outcome.vocoder else None,
+        "memory": memory_result(outcome.memory) if outcome.memory else None,
     }
-    report_result(dataset, result, seed, start, notes, as_json, quiet)
-    ctx.exit(options.INTERRUPTED if interrupted else bool(outcome.failure))
-
-
-def _prepare(
-    folder: Path, output: Path, seed: int, given: dict[str, Any], show: bool, quiet: bool
-) -> tuple[Dataset, Settings]:
-    """Read the recordings, and check that there is space for the model on the disk."""
-    with progress_bar(show) as report:
-        report(0.0, "Loading...")
-        from distill_prior_gen.training.data import read_dataset
-        from distill_prior_gen.training.output import MAX_PICTURE_BYTES, model_bytes
-
-        dataset = read_dataset(folder, progress=report)
-
-    def chosen(prefix: str) -> dict[str, Any]:
-        named = {k.removeprefix(prefix): v for k, v in given.items() if k.startswith(prefix)}
-        return {"files": dataset.files, "seed": seed, **named}
-
-    settings = Settings(
-        VQVAESettings.for_files(**chosen("vqvae_")),
-        PriorSettings.for_files(**chosen("prior_")),
-        None if given["no_timeline"] else TimelineSettings.for_files(**chosen("timeline_")),
-        None if given["no_vocoder"] else VocoderSettings.for_files(**chosen("vocoder_")),
-    )
-    # The file without the next network still exists while that with it is written.
-    needed = 2 * model_bytes(dataset, settings.vqvae, settings.prior)
-    check_space(output, needed + MAX_PICTURE_BYTES)
-    print_dataset(dataset, quiet)
-    return dataset, settings
 
 
 def _vocoder_notes(vocoder: TrainedVocoder) -> list[str]:

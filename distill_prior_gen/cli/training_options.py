@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -91,6 +92,36 @@ def seed_option(trained: str) -> Decorator:
         show_default=True,
         help=f"The same seed gives the same {trained} on the same machine.",
     )
+
+
+def continuing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options ``--from``, ``--resume``, ``--preview-every`` and ``--status``."""
+    path = click.Path(dir_okay=False)
+    decorators = [
+        click.option(
+            "--from",
+            "source",
+            type=path,
+            metavar="MODEL",
+            help="Begin with the networks of this model instead of new ones.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with a training that was stopped."),
+        click.option(
+            "--preview-every",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Write a preview after every N epochs to the folder NAME-previews.",
+        ),
+        click.option(
+            "--status",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write how the training goes to this JSON file, again and again.",
+        ),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
 
 
 def timeline_stage_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -117,6 +117,21 @@ def plot_or_note(
     return []
 
 
+def card_or_note(path: Path, model: Path, picture: Path, overwrite: bool) -> list[str]:
+    """Write the card of a model; a note if that fails, because the model is saved nevertheless."""
+    from distill_prior_gen.atomic import atomic_write
+    from distill_prior_gen.checkpoint.card import model_card
+    from distill_prior_gen.checkpoint.description import describe_model
+
+    try:
+        card = model_card(describe_model(model), picture.name if picture.exists() else "")
+        with atomic_write(path, overwrite) as partial:
+            partial.write_text(card, encoding="utf-8")
+    except Exception as error:
+        return [f"Warning: the model card could not be written: {in_words(error)}"]
+    return []
+
+
 def report_result(
     dataset: Dataset,
     result: dict[str, Any],

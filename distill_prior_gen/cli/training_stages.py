@@ -6,21 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from distill_prior_gen.cli.progress import progress_bar
+from distill_prior_gen.cli.training_plan import Plan, Settings
 from distill_prior_gen.cli.training_report import NETWORKS, explain_failure
 from distill_prior_gen.config import Progress, partial_progress
 from distill_prior_gen.training.saving import save, unused_path
-from distill_prior_gen.training.settings import (
-    PriorSettings,
-    TimelineSettings,
-    VocoderSettings,
-    VQVAESettings,
-)
+from distill_prior_gen.training.settings import TimelineSettings, VocoderSettings
 
 if TYPE_CHECKING:
-    from distill_prior_gen.training.data import Dataset
+    from distill_prior_gen.training.extending import Memory
     from distill_prior_gen.training.loop import TrainingHistory
     from distill_prior_gen.training.prior import TrainedPrior
     from distill_prior_gen.training.timeline import TrainedTimeline
@@ -32,37 +28,45 @@ STAGE_SHARES = (0.18, 0.12, 0.25, 0.45)
 """Share of the time that each stage takes."""
 
 
-class Settings(NamedTuple):
-    """Settings of the stages of a training; stages without settings are left out."""
-
-    vqvae: VQVAESettings
-    prior: PriorSettings
-    timeline: TimelineSettings | None
-    vocoder: VocoderSettings | None
-
-
 @dataclass
 class Outcome:
     """Result of the stages of a training.
 
     Attributes:
-        settings: settings of the stages.
+        plan: what was to be trained.
         path: the model file.
         vqvae: the trained VQ-VAE.
         prior, timeline, vocoder: the other networks, or None if Ctrl-C came before there was
             anything of them to keep, or if they were not wanted.
         histories: losses of each stage by the name of the loss.
+        memory: what the model remembers of the recordings of the one that it began with.
         failure: why the model could not be saved where it should be; empty if it could.
     """
 
-    settings: Settings
+    plan: Plan
     path: Path
     vqvae: TrainedVQVAE
     prior: TrainedPrior | None = None
     timeline: TrainedTimeline | None = None
     vocoder: TrainedVocoder | None = None
     histories: dict[str, TrainingHistory] = field(default_factory=dict)
+    memory: Memory | None = None
     failure: str = ""
+
+    def write(self, path: Path, overwrite: bool) -> None:
+        """Write the model with the networks that there are; see `save_model`."""
+        from distill_prior_gen.training.output import save_model
+
+        save_model(
+            path,
+            self.plan.dataset,
+            self.vqvae,
+            self.prior,
+            overwrite,
+            timeline=self.timeline,
+            vocoder=self.vocoder if self.vocoder and self.vocoder.better else None,
+            provenance=self.plan.provenance,
+        )
 
     @property
     def ended_early(self) -> bool:
@@ -73,13 +77,13 @@ class Outcome:
     def missing(self) -> list[str]:
         """Names of the networks that Ctrl-C left out."""
         return [
-            name for name in NETWORKS if getattr(self.settings, name) and not getattr(self, name)
+            name
+            for name in NETWORKS
+            if getattr(self.plan.settings, name) and not getattr(self, name)
         ]
 
 
-def train_stages(
-    dataset: Dataset, output: Path, settings: Settings, device: str, force: bool, show: bool
-) -> Outcome:
+def train_stages(plan: Plan, show: bool) -> Outcome:
     """Train the networks, and save the model after each.
 
     An existing model is replaced only by one with a prior.
@@ -87,25 +91,33 @@ def train_stages(
     Raises:
         KeyboardInterrupt: if Ctrl-C came before there was anything to save.
     """
-    from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.vqvae import train_vqvae
 
-    vqvae_output = output
-    if output.exists():
-        vqvae_output = unused_path(output.with_name(f"{output.stem}-vqvae.distill"))
+    settings, former = plan.settings, plan.former
     with progress_bar(show) as report:
+        report = plan.status.reporting(report) if plan.status else report
         stages = _parts(report, settings)
-        vqvae = train_vqvae(dataset, settings.vqvae, device, stages[0])
-        path, failure = save(vqvae_output, lambda p, o: save_model(p, dataset, vqvae, overwrite=o))
-        outcome = Outcome(settings, path, vqvae, failure=failure)
+        initial = former.checkpoint.build_vqvae() if former else None
+        known = plan.state.finished("VQ-VAE")
+        vqvae = train_vqvae(
+            plan.dataset, settings.vqvae, plan.device, stages[0], plan.state, initial
+        )
+        outcome = Outcome(plan, plan.output, vqvae)
         outcome.histories["VQ-VAE, mel error"] = vqvae.history
+        _save_vqvae(outcome, known)
+        if plan.previews:
+            plan.previews.vqvae = vqvae.vqvae
+        if plan.status:
+            plan.status.health = vqvae.health
+        if former:
+            outcome.memory = former.compare(vqvae.vqvae, plan.dataset, plan.state.recordings)
         with suppress(KeyboardInterrupt):  # before there was anything of a stage to keep
             if not outcome.ended_early:
-                _add_prior(outcome, dataset, output, device, force, stages[1])
+                _add_prior(outcome, stages[1])
             if settings.timeline and not outcome.ended_early:
-                _add_timeline(outcome, dataset, settings.timeline, device, stages[2])
+                _add_timeline(outcome, settings.timeline, stages[2])
             if settings.vocoder and not outcome.ended_early:
-                _add_vocoder(outcome, dataset, settings.vocoder, device, stages[3])
+                _add_vocoder(outcome, settings.vocoder, stages[3])
     return outcome
 
 
@@ -116,66 +128,75 @@ def _parts(report: Progress, settings: Settings) -> list[Progress]:
     return [partial_progress(report, start, end) for start, end in pairwise(borders)]
 
 
-def _add_prior(
-    outcome: Outcome, dataset: Dataset, output: Path, device: str, force: bool, report: Progress
-) -> None:
+def _save_vqvae(outcome: Outcome, known: bool) -> None:
+    """Save the VQ-VAE, next to a model that has the name already.
+
+    Args:
+        known: whether it was trained before the training was stopped, and may be saved already.
+    """
+    output, own = outcome.plan.output, outcome.plan.is_own
+    path = output
+    if output.exists() and not own(output):
+        path = output.with_name(f"{output.stem}-vqvae.distill")
+        path = path if own(path) else unused_path(path)
+    outcome.path = path
+    if not (known and own(path)):
+        outcome.path, outcome.failure = save(path, outcome.write, overwrite=own(path))
+
+
+def _add_prior(outcome: Outcome, report: Progress) -> None:
     """Train the prior and save the model with it."""
-    from distill_prior_gen.training.output import save_model
     from distill_prior_gen.training.prior import train_prior
 
-    path, vqvae = outcome.path, outcome.vqvae
+    plan, path, vqvae = outcome.plan, outcome.path, outcome.vqvae.vqvae
+    former = plan.former and plan.former.checkpoint
     with explain_failure(f"{path} holds the VQ-VAE, without a prior"):
-        prior = train_prior(vqvae.vqvae, dataset, outcome.settings.prior, device, report)
+        initial = former.build_prior() if former and former.prior_state else None
+        prior = train_prior(
+            vqvae, plan.dataset, plan.settings.prior, plan.device, report, plan.state, initial
+        )
     outcome.prior = prior
+    if plan.previews:
+        plan.previews.prior = prior.prior
     outcome.histories["prior, cross-entropy"] = prior.history
-    outcome.path, outcome.failure = save(
-        output, lambda p, o: save_model(p, dataset, vqvae, prior, o), force or path == output
-    )
+    overwrite = plan.force or path == plan.output
+    outcome.path, outcome.failure = save(plan.output, outcome.write, overwrite)
     if outcome.path != path:
         path.unlink(missing_ok=True)
 
 
-def _add_timeline(
-    outcome: Outcome, dataset: Dataset, settings: TimelineSettings, device: str, report: Progress
-) -> None:
+def _add_timeline(outcome: Outcome, settings: TimelineSettings, report: Progress) -> None:
     """Train the timeline prior and save the model with it."""
     from distill_prior_gen.training.timeline import train_timeline
 
+    plan, vqvae = outcome.plan, outcome.vqvae.vqvae
     with explain_failure(f"{outcome.path} is complete, without a timeline prior"):
-        timeline = train_timeline(outcome.vqvae.vqvae, dataset, settings, device, report)
+        initial = plan.former.timeline if plan.former else None
+        timeline = train_timeline(
+            vqvae, plan.dataset, settings, plan.device, report, plan.state, initial
+        )
     outcome.timeline = timeline
     outcome.histories["timeline, cross-entropy"] = timeline.history
-    _save_again(outcome, dataset)
+    _save_again(outcome)
 
 
-def _add_vocoder(
-    outcome: Outcome, dataset: Dataset, settings: VocoderSettings, device: str, report: Progress
-) -> None:
+def _add_vocoder(outcome: Outcome, settings: VocoderSettings, report: Progress) -> None:
     """Train the vocoder, and save the model with it if it is better than mel-griffin-lim."""
     from distill_prior_gen.training.vocoder import train_vocoder
 
+    plan, vqvae = outcome.plan, outcome.vqvae.vqvae
     with explain_failure(f"{outcome.path} is complete, without a vocoder"):
-        vocoder = train_vocoder(outcome.vqvae.vqvae, dataset, settings, device, report)
+        initial = plan.former.checkpoint.build_vocoder() if plan.former else None
+        vocoder = train_vocoder(
+            vqvae, plan.dataset, settings, plan.device, report, plan.state, initial
+        )
     outcome.vocoder = vocoder
     outcome.histories["vocoder, log magnitudes"] = vocoder.history
     if vocoder.better:
-        _save_again(outcome, dataset)
+        _save_again(outcome)
 
 
-def _save_again(outcome: Outcome, dataset: Dataset) -> None:
+def _save_again(outcome: Outcome) -> None:
     """Save the model with the networks that there are by now."""
-    from distill_prior_gen.training.output import save_model
-
-    def write(path: Path, overwrite: bool) -> None:
-        save_model(
-            path,
-            dataset,
-            outcome.vqvae,
-            outcome.prior,
-            overwrite,
-            timeline=outcome.timeline,
-            vocoder=outcome.vocoder,
-        )
-
-    outcome.path, failure = save(outcome.path, write, overwrite=True)
+    outcome.path, failure = save(outcome.path, outcome.write, overwrite=True)
     outcome.failure = outcome.failure or failure

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from distill_prior_gen.config import Progress
 from distill_prior_gen.training.interrupts import defer_signals
+from distill_prior_gen.training.resuming import Stage
 from distill_prior_gen.training.settings import (
     PriorSettings,
     TimelineSettings,
@@ -34,8 +34,9 @@ OUT_OF_MEMORY = (
     "can't allocate memory",
     "not enough memory: you tried",
     "MPS backend out of memory",
+    "could not create a primitive",
 )
-"""Messages of PyTorch's CPU and MPS allocators, which raise a plain RuntimeError."""
+"""Messages of PyTorch's CPU and MPS allocators and of oneDNN, which raise a plain RuntimeError."""
 
 
 @dataclass
@@ -82,10 +83,12 @@ def train_network(
     progress: Progress,
     label: str,
     tolerance: float = 0.0,
+    stage: Stage | None = None,
 ) -> TrainingHistory:
     """Train a network with AdamW and restore the weights of its best epoch.
 
-    Afterwards the network is in evaluation mode and needs no gradients.
+    Afterwards the network is in evaluation mode and needs no gradients. If `stage` has saved
+    something, the training goes on from there, as if it had never ended.
 
     Args:
         network: the network to train.
@@ -100,23 +103,20 @@ def train_network(
         tolerance: by which share of the lowest validation loss the loss of the best epoch may
             exceed it. The latest epoch within it is the best; with 0, the one with the lowest
             loss.
+        stage: where the state of the training is saved from time to time, and at the end. Its
+            generator is the one that `batches` and `loss` use.
 
     Raises:
         FloatingPointError: if a loss is not finite.
         MemoryError: if there is not enough memory.
         KeyboardInterrupt: if Ctrl-C came before there was anything to keep.
+        ValueError: if what `stage` has saved is not of this training.
     """
-    trainer = _Trainer(network, settings, progress, label, tolerance)
+    trainer = _Trainer(network, settings, progress, label, tolerance, stage)
     with defer_signals() as interruption, _explained_memory(label, settings):
         try:
             with interruption.allowed():
-                for epoch in range(settings.epochs):
-                    train_loss = trainer.train_epoch(epoch, batches(epoch), loss)
-                    network.eval()
-                    with torch.no_grad():
-                        val_loss = validate(epoch)
-                    if trainer.record_epoch(epoch, train_loss, val_loss):
-                        break
+                trainer.train(batches, loss, validate)
         except KeyboardInterrupt:
             if trainer.best is None:
                 raise
@@ -148,10 +148,11 @@ class _Trainer:
         progress: Progress,
         label: str,
         tolerance: float,
+        stage: Stage | None,
     ) -> None:
-        self.tolerance = tolerance
+        self.tolerance, self.stage = tolerance, stage
         self.network, self.settings = network, settings
-        self.progress, self.label, self.text = progress, label, f"{label}..."
+        self.progress, self.label = progress, label
         self.history = TrainingHistory()
         self.best: tuple[float, dict[str, Tensor]] | None = None
         self.optimizer = torch.optim.AdamW(
@@ -161,30 +162,77 @@ class _Trainer:
             betas=(0.9, 0.95),
         )
 
-    def train_epoch(
-        self, epoch: int, batches: Sequence[Batch], loss: Callable[[int, Batch], Tensor]
+    def train(
+        self,
+        batches: Callable[[int], Sequence[Batch]],
+        loss: Callable[[int, Batch], Tensor],
+        validate: Callable[[int], float | None],
+    ) -> None:
+        """Train all epochs; see `train_network`."""
+        stage = self.stage
+        if stage and stage.saved:
+            with stage.checked():
+                self._restore_results(stage.saved)
+        if stage and stage.finished:
+            return
+        for epoch in range(len(self.history.train_losses), self.settings.epochs):
+            if stage:
+                stage.begin_epoch()
+            parts = batches(epoch)
+            losses = stage.restore(self.network, self.optimizer) if stage else []
+            train_loss = self._train_epoch(epoch, parts, loss, losses)
+            self.network.eval()
+            with torch.no_grad():
+                val_loss = validate(epoch)
+            done = self._record_epoch(epoch, train_loss, val_loss)
+            if stage and stage.training.epoch_done:
+                losses_so_far = self.history.train_losses, self.history.val_losses
+                stage.training.epoch_done(self.label, *losses_so_far, self.network)
+            if done:
+                break
+        if stage:
+            stage.finish(self._results())
+
+    def _train_epoch(
+        self,
+        epoch: int,
+        batches: Sequence[Batch],
+        loss: Callable[[int, Batch], Tensor],
+        losses: list[float],
     ) -> float:
-        """Train for one epoch and return the mean loss of its batches."""
+        """Train for one epoch and return the mean loss of its batches.
 
-        def share_done(step: int) -> float:
-            return (epoch + (step + 1) / len(batches)) / self.settings.epochs
-
-        # Epochs differ in their number of batches, so each has its own scheduler.
-        scheduler = LambdaLR(self.optimizer, lambda step: learning_rate_factor(share_done(step)))
+        Args:
+            losses: losses of the batches that it has been trained on already.
+        """
         self.network.train()
-        losses = []
-        for step, batch in enumerate(batches):
-            value = loss(epoch, batch)
+        for step in range(len(losses), len(batches)):
+            # Epochs differ in their number of batches.
+            done = (epoch + (step + 1) / len(batches)) / self.settings.epochs
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.settings.learning_rate * learning_rate_factor(done)
+            value = loss(epoch, batches[step])
             losses.append(self._check_finite(float(value.detach()), epoch))
             self.optimizer.zero_grad()
             value.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
             self.optimizer.step()
-            scheduler.step()
-            self.progress(share_done(step), self.text)
+            self.progress(done, self._text)
+            if self.stage and self.stage.training.due:
+                self.stage.write(self.network, self.optimizer, losses, self._results())
         return sum(losses) / len(losses)
 
-    def record_epoch(self, epoch: int, train_loss: float, val_loss: float | None) -> bool:
+    @property
+    def _text(self) -> str:
+        """The losses of the last epoch, for `progress`."""
+        history, label = self.history, self.label
+        if not history.train_losses:
+            return f"{label}..."
+        place = f"{label} {len(history.train_losses)}/{self.settings.epochs}"
+        text, val_loss = f"{place}, loss {history.train_losses[-1]:.3f}", history.val_losses[-1]
+        return text if val_loss is None else f"{text}, validation {val_loss:.3f}"
+
+    def _record_epoch(self, epoch: int, train_loss: float, val_loss: float | None) -> bool:
         """Record the losses of an epoch, and its weights if it is the best.
 
         Returns:
@@ -192,16 +240,32 @@ class _Trainer:
         """
         self.history.train_losses.append(train_loss)
         self.history.val_losses.append(val_loss)
-        self.text = f"{self.label} {epoch + 1}/{self.settings.epochs}, loss {train_loss:.3f}"
         if val_loss is None:
             return False
-        self.text += f", validation {self._check_finite(val_loss, epoch):.3f}"
+        self._check_finite(val_loss, epoch)
         losses = [loss for loss in self.history.val_losses if loss is not None]
         if self.tolerance == math.inf or val_loss <= (1 + self.tolerance) * min(losses):
             state = {name: t.clone() for name, t in self.network.state_dict().items()}
             self.best, self.history.epoch = (val_loss, state), epoch + 1
         patience = getattr(self.settings, "patience", self.settings.epochs)
         return epoch + 1 - self.history.epoch >= patience
+
+    def _results(self) -> dict[str, Any]:
+        """The losses, and the best epoch."""
+        history = self.history
+        return {
+            "epoch": history.epoch,
+            "train_losses": history.train_losses,
+            "val_losses": history.val_losses,
+            "best": self.best,
+        }
+
+    def _restore_results(self, saved: dict[str, Any]) -> None:
+        """Continue from a result of `_results`."""
+        best = saved["best"]
+        self.best = best and (best[0], dict(best[1]))
+        losses = list(saved["train_losses"]), list(saved["val_losses"])
+        self.history = TrainingHistory(saved["epoch"], *losses)
 
     def restore_best(self) -> TrainingHistory:
         """Restore the weights of the best epoch."""

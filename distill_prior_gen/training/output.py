@@ -7,7 +7,6 @@ import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.loop import TrainingHistory
 from distill_prior_gen.training.prior import TrainedPrior
+from distill_prior_gen.training.provenance import Provenance, training_date
 from distill_prior_gen.training.settings import PriorSettings, VQVAESettings
 from distill_prior_gen.training.timeline import MAX_FILE_BYTES as MAX_TIMELINE_BYTES
 from distill_prior_gen.training.timeline import TrainedTimeline
@@ -48,6 +48,7 @@ def save_model(
     *,
     timeline: TrainedTimeline | None = None,
     vocoder: TrainedVocoder | None = None,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write a trained model to a ``.distill`` file, whole or not at all.
 
@@ -60,12 +61,14 @@ def save_model(
         overwrite: whether to replace an existing file.
         timeline: result of `train_timeline`. Without it, takes are drawn with ``continue``.
         vocoder: result of `train_vocoder`. Without it, takes are played by ``mel-griffin-lim``.
+        provenance: where the model comes from, for its card. All dates in the file are those of it.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
         OSError: if the file cannot be written.
     """
-    now, history = datetime.now(UTC).isoformat(), vqvae.history
+    history = vqvae.history
+    date = provenance.date if provenance else training_date()
     write_checkpoint(
         path,
         vqvae.vqvae,
@@ -73,17 +76,17 @@ def save_model(
         dataset.spectrogram,
         float(dataset.chunk_duration),
         metadata={
-            "model_id": str(uuid.uuid4()),
+            "model_id": provenance.model_id if provenance else str(uuid.uuid4()),
             "dataset_name": dataset.name,
             "dataset_file_count": dataset.files,
             "dataset_total_duration_s": dataset.seconds,
-            "training_date": now,
-            "save_date": now,
+            "training_date": date,
+            "save_date": date,
             "training_epochs": len(history.val_losses),
             "final_train_loss": history.train_losses[history.epoch - 1],
             "final_val_loss": history.val_loss,
         },
-        prior_metadata=prior.metadata if prior else None,
+        prior_metadata=prior.metadata | {"training_date": date} if prior else None,
         overwrite=overwrite,
         timeline=timeline.network if timeline else None,
         timeline_metadata=timeline.metadata if timeline else None,
@@ -92,6 +95,7 @@ def save_model(
         training=asdict(vqvae.settings),
         health=vqvae.health,
         losses={"train_losses": history.train_losses, "val_losses": history.val_losses},
+        provenance=provenance.entry if provenance else None,
     )
 
 

@@ -19,6 +19,7 @@ from distill_prior_gen.networks.vqvae import VQVAE
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
+from distill_prior_gen.training.resuming import Stage, TrainingState
 from distill_prior_gen.training.settings import PriorSettings
 from distill_prior_gen.training.vqvae import codebook_health, encode
 
@@ -84,6 +85,8 @@ def train_prior(
     settings: PriorSettings | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
+    state: TrainingState | None = None,
+    initial: Prior | None = None,
 ) -> TrainedPrior:
     """Train a prior on the codes that a VQ-VAE gives the recordings of a dataset.
 
@@ -98,6 +101,8 @@ def train_prior(
             files.
         device: name of the device to train on; see `load_model`.
         progress: called after each batch with the share that is done and the losses.
+        state: where the state of the training is saved, and from which it goes on.
+        initial: a prior of the same sizes, whose weights the training begins with.
 
     Raises:
         ValueError: if there is no such device.
@@ -114,22 +119,41 @@ def train_prior(
             progress(0.0, "Encoding...")
             held_out = encode(vqvae, dataset, dataset.cut(dataset.validation))
             rechunkings = _encode_rechunkings(vqvae, dataset, settings, generator)
-        prior = _new_prior(vqvae, rechunkings[0].shape[1], settings).to(target)
+        prior = _new_prior(vqvae, rechunkings[0].shape[1], settings, initial).to(target)
         training = _PriorTraining(prior, rechunkings, held_out.flatten(1), settings, generator)
         history = train_network(
-            prior, settings, training.batches, training.loss, training.validate, progress, "prior"
+            prior,
+            settings,
+            training.batches,
+            training.loss,
+            training.validate,
+            progress,
+            "prior",
+            stage=Stage(state, "prior", generator) if state else None,
         )
         history.interrupted |= interruption.pending
+    return _describe(training, history, held_out, dataset.files)
+
+
+def _describe(
+    training: _PriorTraining, history: TrainingHistory, held_out: Tensor, files: int
+) -> TrainedPrior:
+    """The trained prior, with figures.
+
+    Args:
+        held_out: codes to validate on, ``[chunk, position, level]``.
+    """
+    prior = training.prior
     health = codebook_health(held_out, prior.codebook_size).values()
-    first_tokens = torch.cat(rechunkings)[:, 0]
+    first_tokens = torch.cat(training.rechunkings)[:, 0]
     return TrainedPrior(
         prior=prior,
-        settings=settings,
+        settings=training.settings,
         history=history,
         perplexity=math.exp(history.val_loss),
         code_perplexity=math.prod(level["perplexity"] for level in health) ** (1 / len(health)),
         first_token_counts=torch.bincount(first_tokens, minlength=prior.codebook_size).tolist(),
-        warnings=overfitting_warnings(history, dataset.files),
+        warnings=overfitting_warnings(history, files),
     )
 
 
@@ -146,7 +170,7 @@ def _encode_rechunkings(
     return rechunkings
 
 
-def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings) -> Prior:
+def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings, initial: Prior | None) -> Prior:
     rvq = vqvae.quantizer.rvq
     prior = Prior(
         rvq.codebook_size,
@@ -159,6 +183,8 @@ def _new_prior(vqvae: VQVAE, seq_len: int, settings: PriorSettings) -> Prior:
     )
     for embedding in (prior.token_emb, prior.pos_emb, prior.level_emb):
         nn.init.normal_(embedding.weight, std=EMBEDDING_STD)
+    if initial:
+        prior.load_state_dict(initial.state_dict())
     return prior
 
 

@@ -29,6 +29,7 @@ from distill_prior_gen.training.medley import (
     encode_whole,
     to_bins,
 )
+from distill_prior_gen.training.resuming import Stage, TrainingState
 from distill_prior_gen.training.settings import TimelineSettings
 
 MAX_PARAMETERS = 1_990_000
@@ -95,6 +96,8 @@ def train_timeline(
     settings: TimelineSettings | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
+    state: TrainingState | None = None,
+    initial: tuple[TimelineNetwork, Sequence[str]] | None = None,
 ) -> TrainedTimeline:
     """Train a timeline prior on the codes that a VQ-VAE gives the recordings of a dataset.
 
@@ -107,6 +110,9 @@ def train_timeline(
             of files.
         device: name of the device to train on; see `load_model`.
         progress: called after each batch with the share that is done and the losses.
+        state: where the state of the training is saved, and from which it goes on.
+        initial: a network of the same sizes, whose weights the training begins with, and the names
+            of its recordings.
 
     Raises:
         ValueError: if there is no such device, or the network would have too many weights.
@@ -121,12 +127,11 @@ def train_timeline(
             report(0.0, "Encoding the recordings...")
             vqvae = vqvae.to(target).eval()
             encodings = encode_recordings(vqvae, dataset, generator)
-            network = _new_network(vqvae, dataset, len(dataset.training), settings).to(target)
-            held_out = [
-                encode_whole(vqvae, dataset.spectrogram, r.samples).codes
-                for r in dataset.validation
-            ]
-            frame_rate = dataset.spectrogram.sample_rate / dataset.spectrogram.hop_length
+            names = tuple(recording.name for recording in dataset.training)
+            network = _new_network(vqvae, dataset, names, settings, initial).to(target)
+            spectrogram, held = dataset.spectrogram, dataset.validation
+            held_out = [encode_whole(vqvae, spectrogram, r.samples).codes for r in held]
+            frame_rate = spectrogram.sample_rate / spectrogram.hop_length
             medleys = Medleys(encodings, frame_rate, generator)
             network.profile.copy_(medleys.profile())
             training = _TimelineTraining(network, settings, generator, medleys, held_out)
@@ -139,17 +144,21 @@ def train_timeline(
             report,
             "timeline",
             math.inf,
+            Stage(state, "timeline", generator) if state else None,
         )
         network.half().float()  # as exact as in the file
         history.interrupted |= interruption.pending
-    names = tuple(recording.name for recording in dataset.training)
     return TrainedTimeline(network, settings, history, names)
 
 
 def _new_network(
-    vqvae: VQVAE, dataset: Dataset, recordings: int, settings: TimelineSettings
+    vqvae: VQVAE,
+    dataset: Dataset,
+    names: Sequence[str],
+    settings: TimelineSettings,
+    initial: tuple[TimelineNetwork, Sequence[str]] | None,
 ) -> TimelineNetwork:
-    """A network of the settings' width, or narrower if it would have too many weights.
+    """A network of the settings' width, or narrower if it were new and had too many weights.
 
     Raises:
         ValueError: if even the narrowest one has too many weights.
@@ -162,8 +171,12 @@ def _new_network(
         "num_layers": settings.layers,
         "column_layers": settings.column_layers,
         "memory": settings.memory,
-        "recordings": recordings,
+        "recordings": len(names),
     }
+    if initial:
+        network = TimelineNetwork(**shape, width=settings.width, dropout=settings.dropout)
+        _take_over(network, names, *initial)
+        return network
     for width in range(settings.width, 0, -1):
         if count_parameters(shape | {"width": width}) <= MAX_PARAMETERS:
             return TimelineNetwork(**shape, width=width, dropout=settings.dropout)
@@ -171,6 +184,24 @@ def _new_network(
         f"a timeline prior for {rvq.num_quantizers} levels of {rvq.codebook_size} codes would "
         f"have more than {MAX_PARAMETERS:,} weights; use the sampler 'continue'"
     )
+
+
+def _take_over(
+    network: TimelineNetwork,
+    names: Sequence[str],
+    initial: TimelineNetwork,
+    initial_names: Sequence[str],
+) -> None:
+    """Begin with the weights of another network; recordings that it does not know stay new."""
+    state = initial.state_dict()
+    state["profile"] = network.profile
+    known = state["recording.weight"]
+    rows = network.recording.weight.detach().clone()
+    rows[-1] = known[-1]  # where the recording is left open
+    for number, name in enumerate(names):
+        if name in initial_names:
+            rows[number] = known[initial_names.index(name)]
+    network.load_state_dict(state | {"recording.weight": rows})
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import mean
 
 import torch
@@ -32,6 +33,7 @@ from distill_prior_gen.training.encoded_sound import (
 )
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
+from distill_prior_gen.training.resuming import Stage, TrainingState
 from distill_prior_gen.training.settings import VocoderSettings
 
 MAX_PARAMETERS = 1_990_000
@@ -105,12 +107,12 @@ def train_vocoder(
     settings: VocoderSettings | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
+    state: TrainingState | None = None,
+    initial: VocoderNetwork | None = None,
 ) -> TrainedVocoder:
     """Train a vocoder for a VQ-VAE on the recordings of a dataset.
 
-    Ctrl-C ends the training early and keeps the best epoch so far. The same seed gives the same
-    network on the same machine with the same number of threads; PyTorch's global random
-    generators are left as they were.
+    Ctrl-C ends the training early and keeps the best epoch so far. See `train_prior` about seeds.
 
     Args:
         vqvae: the VQ-VAE, which is not changed.
@@ -119,6 +121,8 @@ def train_vocoder(
             of files.
         device: name of the device to train on; see `load_model`.
         progress: called after each batch with the share that is done and the losses.
+        state: where the state of the training is saved, and from which it goes on.
+        initial: a network of the same sizes, whose weights the training begins with.
 
     Raises:
         ValueError: if there is no such device.
@@ -133,16 +137,13 @@ def train_vocoder(
             report(0.0, "Encoding the recordings...")
             vqvae = vqvae.to(target).eval()
             network = _new_network(vqvae, dataset.spectrogram, settings).to(target)
-            held_out: list[EncodedSound] = []
-            for recording in dataset.validation:
-                held_out += encode_recording(vqvae, dataset.spectrogram, recording)
+            if initial:
+                network.load_state_dict(initial.state_dict())
+            spectrogram = dataset.spectrogram
+            encoded = [encode_recording(vqvae, spectrogram, r) for r in dataset.validation]
+            sounds = training_sounds(vqvae, dataset, generator)
             training = _VocoderTraining(
-                network,
-                dataset.spectrogram,
-                settings,
-                generator,
-                *training_sounds(vqvae, dataset, generator),
-                held_out,
+                network, spectrogram, settings, generator, *sounds, list(chain(*encoded))
             )
         history = train_network(
             network,
@@ -153,10 +154,11 @@ def train_vocoder(
             lambda share, text: report(0.95 * share, text),
             "vocoder",
             TOLERANCE,
+            Stage(state, "vocoder", generator) if state else None,
         )
         report(0.95, "Comparing with mel-griffin-lim...")
         network.half().float()  # as exact as in the file
-        distance, reference = _compare(network, dataset.spectrogram, training.held_out)
+        distance, reference = _compare(network, spectrogram, training.held_out)
         history.interrupted |= interruption.pending
     return TrainedVocoder(network, settings, history, distance, reference)
 

@@ -24,6 +24,7 @@ from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.loop import TrainingHistory, seeded, train_network
 from distill_prior_gen.training.recording import Recording
+from distill_prior_gen.training.resuming import Stage, TrainingState
 from distill_prior_gen.training.settings import VQVAESettings
 
 UNQUANTIZED_SHARE = 0.2
@@ -72,6 +73,8 @@ def train_vqvae(
     settings: VQVAESettings | None = None,
     device: str | torch.device = "auto",
     progress: Progress | None = None,
+    state: TrainingState | None = None,
+    initial: VQVAE | None = None,
 ) -> TrainedVQVAE:
     """Train a VQ-VAE on the recordings of a dataset.
 
@@ -85,6 +88,8 @@ def train_vqvae(
             files.
         device: name of the device to train on; see `load_model`.
         progress: called after each batch with the share that is done and the losses.
+        state: where the state of the training is saved, and from which it goes on.
+        initial: a network of the same sizes, whose weights and codes the training begins with.
 
     Raises:
         ValueError: if there is no such device.
@@ -96,7 +101,10 @@ def train_vqvae(
     target = find_device(device)
     with defer_signals() as interruption, seeded(settings.seed, target) as generator:
         vqvae = _new_vqvae(settings).to(target)
-        training = _VQVAETraining(vqvae, dataset, settings, generator)
+        if initial:
+            vqvae.load_state_dict(initial.state_dict())
+        first_quantized = 0 if initial else int(UNQUANTIZED_SHARE * settings.epochs)
+        training = _VQVAETraining(vqvae, dataset, settings, generator, first_quantized)
         history = train_network(
             vqvae,
             settings,
@@ -105,6 +113,7 @@ def train_vqvae(
             training.validate,
             progress or no_progress,
             "VQ-VAE",
+            stage=Stage(state, "VQ-VAE", generator) if state else None,
         )
         codes = encode(vqvae, dataset, dataset.cut(dataset.training))
         history.interrupted |= interruption.pending
@@ -135,10 +144,7 @@ class _VQVAETraining:
     dataset: Dataset
     settings: VQVAESettings
     generator: torch.Generator
-
-    @property
-    def first_quantized_epoch(self) -> int:
-        return int(UNQUANTIZED_SHARE * self.settings.epochs)
+    first_quantized_epoch: int
 
     @property
     def device(self) -> torch.device:
@@ -147,7 +153,8 @@ class _VQVAETraining:
     def batches(self, epoch: int) -> list[list[Tensor]]:
         chunks = self.dataset.epoch(self.generator)
         order = torch.randperm(len(chunks), generator=self.generator)
-        if epoch == self.first_quantized_epoch:
+        codebook = self.vqvae.quantizer.rvq.layers[0]._codebook
+        if epoch == self.first_quantized_epoch and not codebook.initted:
             initial = [chunks[i] for i in order[:MAX_KMEANS_CHUNKS]]
             with torch.no_grad():  # the first input of the quantizer initializes its codebooks
                 self.vqvae.encode(self.dataset.log_mels(initial).to(self.device))

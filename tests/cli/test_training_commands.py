@@ -62,7 +62,7 @@ def test_one_line_says_what_is_used_before_the_training(run):
     assert described["validation"] == [held_out["name"]]
     assert described["timeline"] is None
     assert read_checkpoint("m.distill").timeline_state is None
-    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+    assert sorted(os.listdir()) == ["m.distill", "m.md", "m.png", "sounds"]
 
 
 HOLD = """
@@ -185,7 +185,8 @@ def test_ctrl_c_in_the_third_stage_keeps_the_model(
     assert json.loads(result.stdout)["vocoder"] is None
     assert read_checkpoint("m.distill").vocoder_state is None
     assert sampler_of("m.distill") == sampler
-    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+    kept = ["m.distill", "m.distill.checkpoint", "m.md", "m.png", "sounds"]
+    assert sorted(os.listdir()) == kept
 
 
 @pytest.mark.slow
@@ -292,21 +293,23 @@ def test_ctrl_c_before_there_is_anything_to_keep_says_so(run, monkeypatch, funct
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("function", "prior"),
+    ("function", "prior", "checkpoint"),
     [
-        ("codebook_health", False),
-        ("overfitting_warnings", True),
-        ("plot_training", True),
+        ("codebook_health", False, ["m.distill.checkpoint"]),
+        ("overfitting_warnings", True, []),  # nothing is left to train
+        ("plot_training", True, []),
     ],
 )
-def test_ctrl_c_at_any_moment_after_a_stage_keeps_the_stage(run, monkeypatch, function, prior):
+def test_ctrl_c_at_any_moment_after_a_stage_keeps_the_stage(
+    run, monkeypatch, function, prior, checkpoint
+):
     interrupt_when(monkeypatch, lambda frame: frame.f_code.co_name == function)
     result = train(run)
     sys.settrace(None)
     assert result.exit_code == 130
     assert "Interrupted: " in result.stderr
     assert (read_checkpoint("m.distill").prior_state is not None) == prior
-    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+    assert sorted(os.listdir()) == ["m.distill", *checkpoint, "m.md", "m.png", "sounds"]
 
 
 @pytest.mark.slow
@@ -323,7 +326,7 @@ def test_the_old_model_stays_until_the_new_one_is_complete(run, monkeypatch):
     os.unlink("m-vqvae.distill")
     assert train(run, "--force").exit_code == 0
     assert read_checkpoint("m.distill").vqvae_shape["codebook_size"] == 8
-    assert sorted(os.listdir()) == ["m.distill", "m.png", "sounds"]
+    assert sorted(os.listdir()) == ["m.distill", "m.md", "m.png", "sounds"]
 
 
 def test_a_prior_goes_elsewhere_if_its_model_was_changed_meanwhile(run, monkeypatch, tmp_path):

@@ -1,0 +1,89 @@
+import os
+import signal
+import time
+
+import pytest
+import soundfile
+
+from distill_prior_gen.checkpoint import read_checkpoint
+from distill_prior_gen.ui.training_jobs import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    TrainingQueue,
+)
+from tests.training.test_training import TINY_PRIOR, sound
+
+SMALL = tuple(
+    map(str, ("--codebook-size", 8, "--levels", 1, "--device", "cpu", "--no-timeline", *TINY_PRIOR))
+)
+QUICK = (*SMALL, "--no-vocoder", "--epochs", "2", "--prior-epochs", "1")
+LONG = (*SMALL, "--no-vocoder", "--epochs", "5", "--prior-epochs", "10000", "--patience", "10000")
+
+
+@pytest.fixture
+def sounds(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for index in range(6):
+        soundfile.write(folder / f"{index}.wav", sound(index, 0.8), 8000)
+    return folder
+
+
+def wait(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def stages(job):
+    return job.status.get("stages", {})
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_trainings_wait_stop_and_go_on(sounds, tmp_path):
+    trainings = TrainingQueue()
+    first = trainings.add(sounds, tmp_path / "a.distill", LONG)
+    second = trainings.add(sounds, tmp_path / "b.distill", QUICK)
+    third = trainings.add(sounds, tmp_path / "c.distill", QUICK)
+    wait(lambda: len(stages(first).get("prior", {}).get("val_losses", [])) >= 5)
+    assert (first.state, second.state, third.state) == (RUNNING, WAITING, WAITING)
+    assert trainings.running is first
+    status = first.status
+    assert 0 < status["share"] < 1
+    assert status["seconds_left"] > 0
+    assert stages(first)["VQ-VAE"]["epochs"] == len(stages(first)["VQ-VAE"]["train_losses"]) == 5
+    kinds = [kind for kind, advice in status["verdicts"]]
+    assert kinds[-1] == "too few recordings"
+    third.stop()
+    first.stop()
+    wait(lambda: second.state == DONE)
+    assert first.state == STOPPED
+    assert read_checkpoint(tmp_path / "a.distill").prior_state is not None
+    assert second.result["path"] == str(tmp_path / "b.distill")
+    assert third.state == STOPPED
+    assert not (tmp_path / "c.distill").exists()
+    again = trainings.add(sounds, tmp_path / "a.distill", ["--resume"])
+    wait(lambda: len(stages(again).get("prior", {}).get("val_losses", [])) >= 1)
+    again.stop()
+    wait(lambda: again.state == STOPPED)
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_a_training_that_crashes_says_why_and_the_next_one_runs(sounds, tmp_path):
+    trainings = TrainingQueue()
+    killed = trainings.add(sounds, tmp_path / "a.distill", LONG)
+    refused = trainings.add(sounds, tmp_path / "no.distill", ["--levels", "99"])
+    last = trainings.add(sounds, tmp_path / "b.distill", QUICK)
+    wait(lambda: stages(killed))
+    os.kill(killed._process.pid, signal.SIGKILL)
+    wait(lambda: last.state == DONE)
+    assert killed.state == refused.state == FAILED
+    assert "close other programs and resume it" in killed.message
+    assert "Invalid value for '--levels'" in refused.message
