@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from torch import Tensor
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint import Checkpoint, read_checkpoint
-from distill_prior_gen.checkpoint.checks import CLUSTER_SIZE
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
 from distill_prior_gen.checkpoint.timeline import read_recordings
 from distill_prior_gen.devices import find_device
@@ -104,11 +102,7 @@ class PriorModel:
     @cached_property
     def codes_id(self) -> str:
         """SHA-256 of the VQ-VAE's weights. Models with the same one have the same codes."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.vqvae.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return self.vqvae.sha256()
 
     @property
     def spectrogram(self) -> SpectrogramSettings:
@@ -169,7 +163,7 @@ class PriorModel:
         """
         if (counts := self.checkpoint.first_token_counts) is not None:
             return counts
-        weights = self.vqvae.state_dict()[CLUSTER_SIZE.format(0)][0].cpu().clamp(min=0)
+        weights = self.vqvae.code_counts()[0].cpu().clamp(min=0)
         return weights if weights.any() else torch.ones_like(weights)
 
     @cached_property
@@ -178,10 +172,7 @@ class PriorModel:
 
         Float32 ``[level, codebook_size]``; zeros for a level of which the file does not tell.
         """
-        state = self.vqvae.state_dict()
-        levels = range(self.num_quantizers)
-        counts = torch.stack([state[CLUSTER_SIZE.format(level)][0].cpu() for level in levels])
-        counts = counts.float().clamp(min=0)
+        counts = self.vqvae.code_counts().cpu().clamp(min=0)
         return counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-9)
 
     @property

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -115,6 +116,22 @@ class VQVAE(nn.Module):
         """Encode log-mels ``[batch, n_mels, frames]`` as codes, int64 ``[batch, H * W, level]``."""
         embeddings = self.encoder(mel.unsqueeze(1))
         return self.quantizer.rvq(embeddings.flatten(2).mT)[1]
+
+    def code_counts(self) -> Tensor:
+        """How often each code was used in training, float32 ``[level, codebook_size]``.
+
+        They are running means; all are 0 for a level that was not trained.
+        """
+        layers = self.quantizer.rvq.layers
+        return torch.stack([layer._codebook.cluster_size[0] for layer in layers]).float()
+
+    def sha256(self) -> str:
+        """SHA-256 of the weights, in hexadecimal."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def codes_to_embeddings(self, codes: Tensor, grid: Sequence[int]) -> Tensor:
         """Sums of the code vectors of all levels, ``[batch, codebook_dim, H, W]``.
