@@ -33,7 +33,16 @@ def sounds(tmp_path, monkeypatch):
     return folder
 
 
-def wait(condition, seconds=120):
+@pytest.fixture
+def trainings():
+    trainings = TrainingQueue()
+    yield trainings
+    for job in reversed(trainings.jobs):
+        job.stop()
+    wait(lambda: all(job.state not in (WAITING, RUNNING) for job in trainings.jobs))
+
+
+def wait(condition, seconds=400):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -46,8 +55,7 @@ def stages(job):
 
 @pytest.mark.slow
 @pytest.mark.posix
-def test_trainings_wait_stop_and_go_on(sounds, tmp_path):
-    trainings = TrainingQueue()
+def test_trainings_wait_stop_and_go_on(trainings, sounds, tmp_path):
     first = trainings.add(sounds, tmp_path / "a.distill", LONG)
     second = trainings.add(sounds, tmp_path / "b.distill", QUICK)
     third = trainings.add(sounds, tmp_path / "c.distill", QUICK)
@@ -76,8 +84,7 @@ def test_trainings_wait_stop_and_go_on(sounds, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.posix
-def test_a_training_that_crashes_says_why_and_the_next_one_runs(sounds, tmp_path):
-    trainings = TrainingQueue()
+def test_a_training_that_crashes_says_why_and_the_next_one_runs(trainings, sounds, tmp_path):
     killed = trainings.add(sounds, tmp_path / "a.distill", LONG)
     refused = trainings.add(sounds, tmp_path / "no.distill", ["--levels", "99"])
     last = trainings.add(sounds, tmp_path / "b.distill", QUICK)
