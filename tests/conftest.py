@@ -10,6 +10,8 @@ from hypothesis import settings
 
 # Two test processes with two spinning threads each would wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The defaults of the user who runs the tests do not count.
+os.environ["DISTILL_PRIOR_CONFIG"] = os.devnull
 
 from distill_prior_gen import PriorModel, load_model
 from distill_prior_gen.cli import cli

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from distill_prior_gen.cli.configuration import APP_NAME, CONFIG_VARIABLE, read_defaults
 from distill_prior_gen.cli.options import INTERRUPTED
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.plugins import commands
@@ -37,6 +38,11 @@ class ReportingGroup(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         _open_standard_streams()
         return super().main(*args, **extra)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        if not extra.get("resilient_parsing"):  # while a shell completes a command
+            extra.setdefault("default_map", read_defaults(self))
+        return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -87,7 +93,16 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-@click.group(cls=ReportingGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=ReportingGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "DISTILL_PRIOR",
+    },
+    epilog="Options have defaults in environment variables such as DISTILL_PRIOR_SAMPLE_DURATION, "
+    f"and in {APP_NAME}/config.toml in the user's configuration folder or ${CONFIG_VARIABLE}, "
+    "where [sample] has lines such as duration = 20.",
+)
 @click.version_option(__version__, prog_name="distill-prior")
 def cli() -> None:
     """Generate new sound from the models that Distill trains on a folder of recordings."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from distill_prior_gen.cli import options
 from distill_prior_gen.cli.training_report import print_note
 from distill_prior_gen.messages import in_words
 
@@ -61,8 +61,7 @@ def resumed_options(ctx: click.Context, given: dict[str, Any], state: TrainingSt
         raise ValueError(f"{state.path} is from another version of distill-prior-gen; {ANEW}")
     for parameter in ctx.command.params:
         name = parameter.name or ""
-        explicit = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if name in given and explicit and given[name] != before[name]:
+        if name in given and options.is_given(name) and given[name] != before[name]:
             flag = max(parameter.opts, key=len)
             was = "not given" if before[name] in (None, False) else before[name]
             raise click.UsageError(

@@ -203,14 +203,19 @@ def take(show_default: bool, names: Collection[str] = ()) -> Callable[[Any], Any
     return decorate
 
 
+def is_given(name: str) -> bool:
+    """Whether a parameter of the running command was given, in whatever way."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source not in (None, ParameterSource.DEFAULT)
+
+
 def explicit_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `GenerationConfig` whose options were given on the command line.
+    """The fields of `GenerationConfig` whose options were given.
 
     Raises:
         click.UsageError: if they contradict each other.
     """
-    source = click.get_current_context().get_parameter_source
-    values = {k: v for k, v in settings.items() if source(k) is ParameterSource.COMMANDLINE}
+    values = {name: value for name, value in settings.items() if is_given(name)}
     if "evolve" in values:
         if "temperature" in values:
             raise click.UsageError("give --temperature or --evolve, not both")
