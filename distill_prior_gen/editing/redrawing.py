@@ -1,7 +1,8 @@
 """Drawing parts of a code map again, so that they fit what comes before and after.
 
 A sampler draws forwards in time and does not know what follows. Therefore each gap is drawn several
-times, and one of the candidates is chosen by how likely the codes after it make it.
+times, and one of the candidates is chosen by how likely the codes after it make it, and by how
+little the level steps at its borders.
 
 References:
     D. B. Rubin: The calculation of posterior distributions by data augmentation: comment. 1987,
@@ -26,6 +27,7 @@ from distill_prior_gen.config import (
 )
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.timeline import NUM_BINS
+from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.plugins import get_registered, samplers
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures, value_at
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
@@ -42,6 +44,16 @@ AHEAD_COLUMNS = 6
 CLOSING_COLUMNS = 3
 """Columns at the end of a gap that are drawn a second time, since all candidates of a long gap may
 end far from what follows."""
+
+LEVEL_STEP_DB = 3.0
+"""Standard deviation of the step of the level at a border that is as good as any; candidates with
+larger steps are chosen more seldom, by the normal distribution."""
+
+BORDER_FRAMES = 8
+"""Frames before and after a border whose levels are compared."""
+
+SILENT_POWER = 1e-2
+"""Mel power below which levels do not differ."""
 
 
 def redraw_codes(
@@ -158,7 +170,14 @@ class _Drawing:
         maps = draw_chunks(self.sampler, model, config, chunks, progress)
         maps = maps.unflatten(1, (len(fixed), -1))[:, :, : known.shape[1]]
         following = self.codes[:, stop:ahead].expand(CANDIDATES, -1, -1, -1)
-        fits = self._log_probability(torch.cat([maps, following], dim=2), begin, start)
+        longer = torch.cat([maps, following], dim=2)
+        fits = self._log_probability(longer, begin, start)
+        gap = unknown[begin:stop].nonzero().flatten() + begin
+        borders = [
+            b for b in (int(gap[0]), int(gap[-1]) + 1) if begin < b < begin + longer.shape[2]
+        ]
+        steps = level_steps(model, longer, [border - begin for border in borders])
+        fits -= (steps**2).sum(axis=1) / (2 * LEVEL_STEP_DB**2)
         uniform = random_generator(self.seed, Purpose.CHOICE, self.drawn).random()
         chosen = int(inverse_transform(fits, np.array(uniform)))
         self.codes[:, begin:stop] = maps[chosen]
@@ -212,6 +231,37 @@ class _Drawing:
         tokens = padded.flatten(1)
         logits = F.pad(self.exact.network(tokens)[:, :-1], (0, 0, 1, 0))
         return logits.view(*padded.shape, -1)[:, :, first : maps.shape[2]]
+
+
+@torch.no_grad()
+def level_steps(model: PriorModel, maps: Tensor, borders: list[int]) -> np.ndarray:
+    """Differences of the level after borders from that before them, in dB.
+
+    Args:
+        model: the model.
+        maps: code maps, int64 ``[map, row, column, level]``.
+        borders: columns that follow a border.
+
+    Returns:
+        float64 ``[map, border]``.
+    """
+    if not borders:
+        return np.zeros((len(maps), 0))
+    first, last = max(0, min(borders) - 1), min(maps.shape[2], max(borders) + 2)
+    part = maps[:, :, first:last]
+    embeddings = model.vqvae.codes_to_embeddings(
+        part.flatten(1, 2).to(model.device), part.shape[1:3]
+    )
+    frames = STRIDE * part.shape[2]
+    power = model.vqvae.decode(embeddings, model.spectrogram.n_mels, frames).expm1().sum(dim=1)
+    level = 10 * (power.cpu().double() + SILENT_POWER).log10()
+    steps = []
+    for border in borders:
+        # The decoder passes from one column to the next in the frames before the border.
+        place = (border - first) * STRIDE - STRIDE // 2
+        before, after = level[:, :place], level[:, place:]
+        steps.append(after[:, :BORDER_FRAMES].mean(dim=1) - before[:, -BORDER_FRAMES:].mean(dim=1))
+    return torch.stack(steps, dim=1).numpy()
 
 
 def _settings_at(config: GenerationConfig, levels: int, share: float) -> GenerationConfig:

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_prior_gen import GenerationConfig, hookimpl, load_model
+from distill_prior_gen import GenerationConfig, generate, hookimpl, load_model
 from distill_prior_gen.config import no_progress
+from distill_prior_gen.demo import demo_model
 from distill_prior_gen.editing import redrawing
+from distill_prior_gen.editing.code_maps import code_map
 from distill_prior_gen.editing.redrawing import redraw_codes
 from tests.helpers.models import add_timeline, write_model
 from tests.helpers.plugins import registered
@@ -126,3 +130,41 @@ def test_samplers_of_plugins_redraw_models_without_a_timeline_prior(model, whole
         drawn = redraw_codes(model, codes, mask, config, no_progress)
     assert drawn[~mask].equal(codes[~mask])
     assert (drawn[mask] != codes[mask]).double().mean() > 0.5
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load_model(demo_model(), "cpu")
+
+
+def test_the_step_of_the_level_at_a_border_is_that_of_what_is_heard(demo):
+    """Ten columns of one take and ten of another: the levels of both are known."""
+    takes = [
+        generate(demo, GenerationConfig(duration=4, seed=seed, quality="fast")) for seed in (1, 2)
+    ]
+    maps = [code_map(demo, take)[1][:, 5:15] for take in takes]
+    joined = torch.cat(maps, dim=1)
+    power = demo.decode_map(joined).expm1().sum(dim=0).double()
+    level = 10 * (power + 1e-2).log10()
+    expected = level[152:160].mean() - level[144:152].mean()
+    (steps,) = redrawing.level_steps(demo, joined[None], [10])
+    assert steps[0] == pytest.approx(float(expected), abs=0.01)
+    assert redrawing.level_steps(demo, joined[None], []).shape == (1, 0)
+
+
+@pytest.mark.slow
+def test_levels_step_less_where_candidates_with_steps_are_chosen_seldom(demo, monkeypatch):
+    config = GenerationConfig(duration=6, quality="fast")
+    sizes: dict[float, list[float]] = {}
+    for seed in range(8):
+        take = generate(demo, replace(config, seed=seed))
+        codes = code_map(demo, take)[1]
+        mask = torch.zeros_like(codes, dtype=torch.bool)
+        mask[:, 15:20] = True
+        settings = replace(config, seed=seed + 100, sampler="timeline")
+        for deviation in (1.5, 1e9):
+            monkeypatch.setattr(redrawing, "LEVEL_STEP_DB", deviation)
+            drawn = redraw_codes(demo, codes, mask, settings, no_progress)
+            steps = redrawing.level_steps(demo, drawn[None], [15, 20])
+            sizes.setdefault(deviation, []).append(float(np.abs(steps).mean()))
+    assert np.mean(sizes[1.5]) < 0.9 * np.mean(sizes[1e9])
