@@ -92,7 +92,7 @@ def build_board_panel() -> BoardPanel:
             list(range(1, MAX_ALTERNATIVES + 1)),
             value=3,
             label="How many alternatives",
-            min_width=240,
+            min_width=270,
         )
     with gr.Accordion("With another take", open=False):
         other = gr.Dropdown([], label="Other take", interactive=True)
