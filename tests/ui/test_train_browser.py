@@ -61,8 +61,12 @@ def choose_sounds(page, sounds):
     page.get_by_role("tab", name="Train").click()
     panel = page.locator("#distill-train")
     panel.locator("input[type=file]").first.set_input_files(sounds)
-    expect(panel.get_by_label(re.compile(r"^0\.wav, 0\.8 s, -\d+ dB"))).to_be_checked()
-    expect(panel.get_by_label(re.compile(r"^silent\.wav.*is silent"))).not_to_be_checked()
+    expect(
+        panel.get_by_role("checkbox", name=re.compile(r"^0\.wav, 0\.8 s, -\d+ dB"))
+    ).to_be_checked()
+    expect(
+        panel.get_by_role("checkbox", name=re.compile(r"^silent\.wav.*is silent"))
+    ).not_to_be_checked()
     return panel
 
 
@@ -121,11 +125,11 @@ def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sou
     page, other = new_page(url), new_page(url)
     test_browser.choose_model(other, "steered")
     panel = choose_sounds(page, sounds)
-    panel.get_by_label(re.compile(r"^5\.wav")).uncheck()
+    panel.get_by_role("checkbox", name=re.compile(r"^5\.wav")).uncheck()
     expect(panel.get_by_text("5 recordings, 4.0 seconds of sound.")).to_be_visible()
-    panel.get_by_label(re.compile(r"^4\.wav")).uncheck()
+    panel.get_by_role("checkbox", name=re.compile(r"^4\.wav")).uncheck()
     expect(panel.get_by_role("button", name="Train", exact=True)).to_be_disabled()
-    panel.get_by_label(re.compile(r"^4\.wav")).check()
+    panel.get_by_role("checkbox", name=re.compile(r"^4\.wav")).check()
     set_options(panel, 2, 1)
     panel.get_by_label("Name of the model").fill("quick")
     panel.get_by_role("button", name="Train", exact=True).click()
