@@ -108,7 +108,7 @@ def show_progress(job: Job | None, message: str) -> str:
         share = status.get("share", 0.0)
         text = html.escape(status.get("text", "Loading..."))
         return (
-            f'<p role="status"><b>{name}</b> {STATES[RUNNING]}: {text} '
+            f'<p role="status"><b>{name}</b> {STATES[RUNNING]}: {text}<br>'
             f"{_time_left(status.get('seconds_left'))}</p>"
             f'<progress max="1" value="{share:.3f}" aria-label="Progress"></progress>'
         )
@@ -141,7 +141,8 @@ def show_verdicts(status: dict[str, Any]) -> str:
 def show_curves(status: dict[str, Any]) -> str:
     """Plots of both losses of each stage, as HTML."""
     plots = [_plot(stage, losses) for stage, losses in status.get("stages", {}).items()]
-    return f'<div class="curves">{"".join(plots)}</div>' if plots else ""
+    legend = "<p>Losses: dashed of training, solid of held-out recordings. Lower is better.</p>"
+    return f'{legend}<div class="curves">{"".join(plots)}</div>' if plots else ""
 
 
 def _plot(stage: str, losses: dict[str, Any]) -> str:
