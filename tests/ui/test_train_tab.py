@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from distill_prior_gen.hookspecs import TabContext
-from distill_prior_gen.training.inspection import InspectedRecording
+from distill_prior_gen.training.inspection import RATE, InspectedRecording
 from distill_prior_gen.training.resuming import checkpoint_path
 from distill_prior_gen.ui import page_messages
 from distill_prior_gen.ui.recording_folders import find_folders, gather, name_uploads
@@ -22,8 +22,8 @@ from distill_prior_gen.ui.train_view import (
     show_result,
     show_verdicts,
 )
-from distill_prior_gen.ui.trainer import RATE, Material, Trainer
-from distill_prior_gen.ui.training_jobs import FAILED, RUNNING, WAITING, Job
+from distill_prior_gen.ui.trainer import Material, Trainer
+from distill_prior_gen.ui.training_jobs import FAILED, RUNNING, WAITING, Job, TrainingQueue
 from tests.helpers.models import write_model
 from tests.training.test_training import sound
 
@@ -46,15 +46,11 @@ def place(tmp_path):
     return tmp_path
 
 
-class IdleQueue:
+class IdleQueue(TrainingQueue):
     """A queue whose trainings wait for ever."""
 
-    def __init__(self):
-        self.jobs, self.running = [], None
-
-    def add(self, folder, output, options=()):
-        self.jobs.append(Job(folder, output, tuple(options)))
-        return self.jobs[-1]
+    def _work(self):
+        pass
 
 
 @pytest.fixture
