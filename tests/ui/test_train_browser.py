@@ -134,7 +134,7 @@ def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sou
     panel.get_by_label("Name of the model").fill("quick")
     panel.get_by_role("button", name="Train", exact=True).click()
     expect(panel.get_by_text("quick is ready.")).to_be_visible(timeout=TRAINING_MS)
-    expect(panel.get_by_text("quick.md")).to_be_visible()
+    expect(panel.get_by_role("cell", name="quick.md")).to_be_visible()
     page.get_by_role("tab", name="Prior").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^quick,"))
     other.get_by_role("tab", name="Train").click()
