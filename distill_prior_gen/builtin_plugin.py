@@ -1,4 +1,4 @@
-"""This package's own plugin: its commands, tab, samplers and vocoders."""
+"""This package's own plugin: its commands, tabs, samplers and vocoders."""
 
 from __future__ import annotations
 
@@ -64,7 +64,13 @@ def distill_register_tabs(register: RegisterTab) -> None:
 
         build_tab(context)
 
+    def build_train(context: TabContext) -> None:
+        from distill_prior_gen.ui.train_tab import build_train_tab
+
+        build_train_tab(context)
+
     register("prior", "Prior", build)
+    register("train", "Train", build_train)
 
 
 @hookimpl

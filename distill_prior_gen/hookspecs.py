@@ -35,12 +35,14 @@ class TabContext:
         output_dir: folder that takes are written to.
         selected: returns the file of the model that is loaded in the app, or None.
         device: where networks run, as for `load_model`.
+        recordings_dirs: folders in which recordings can be chosen to train on.
     """
 
     models_dirs: tuple[Path, ...]
     output_dir: Path
     selected: Callable[[], Path | None] = lambda: None
     device: str = "auto"
+    recordings_dirs: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``distill-prior ui``: the Prior tab in a browser, without the Distill app."""
+"""``distill-prior ui``: the tabs in a browser, without the Distill app."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def _from_file(
     show_default=True,
     help="Folder that takes are exported to.",
 )
+@click.option(
+    "--recordings",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="Folder with recordings that can be chosen to train on, or with such folders; may be "
+    "given several times.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.  [default: first free one from 7860]")
 @click.option(
@@ -73,6 +80,7 @@ def _from_file(
 def ui(
     folders: tuple[Path, ...],
     output: Path,
+    recordings: tuple[Path, ...],
     host: str,
     port: int | None,
     auth: tuple[str, str] | None,
@@ -81,7 +89,7 @@ def ui(
     device: str,
     open_: bool,
 ) -> None:
-    """Serve the Prior tab to a browser."""
+    """Serve the Prior tab and the Train tab to a browser."""
     from distill_prior_gen.hookspecs import TabContext
     from distill_prior_gen.ui.hosts import is_local
     from distill_prior_gen.ui.server import serve
@@ -94,7 +102,10 @@ def ui(
             err=True,
         )
     context = TabContext(
-        models_dirs=folders or (_models_folder(),), output_dir=output, device=device
+        models_dirs=folders or (_models_folder(),),
+        output_dir=output,
+        device=device,
+        recordings_dirs=recordings,
     )
     serve(context, host, port, auth, share, open_)
 

@@ -21,6 +21,9 @@ from distill_prior_gen.ui.setting_controls import (
 )
 from distill_prior_gen.ui.settings import SETTINGS
 
+MODEL_ID = "distill-prior-model"
+"""Identifier of the list of models, for other tabs."""
+
 MAX_TAKES_PER_CLICK = 8
 """Largest number of takes that one click makes."""
 
@@ -107,7 +110,7 @@ def build_settings_panel(models: dict[str, Any]) -> SettingsPanel:
     Args:
         models: choices and value of the list of models.
     """
-    model = gr.Dropdown(**models, label="Model", interactive=True)
+    model = gr.Dropdown(**models, label="Model", interactive=True, elem_id=MODEL_ID)
     with gr.Row():
         refresh = gr.Button("Refresh", size="sm", min_width=80)
         upload = gr.UploadButton(

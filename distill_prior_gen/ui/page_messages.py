@@ -47,7 +47,8 @@ def is_served_locally() -> bool:
 
 
 def _hide_folders(text: str, context: TabContext) -> str:
-    for folder in (*context.models_dirs, context.output_dir, Path.home()):
+    folders = (*context.models_dirs, *context.recordings_dirs, context.output_dir, Path.home())
+    for folder in folders:
         for name in (folder.resolve(), folder.absolute()):
             text = text.replace(f"{name}/", "").replace(str(name), folder.name)
     return text

@@ -121,7 +121,7 @@ def _connect_models(
         gr.on(None, **refresh),
         settings.refresh.click(**refresh),
         settings.upload.upload(**upload),
-        *(tab.select(**refresh) for tab in _open_tab()),
+        *(tab.select(**refresh) for tab in open_tab()),
     ]
     for event in refreshes:
         event.then(**describe_choice).then(**describe_steering)
@@ -129,7 +129,7 @@ def _connect_models(
     top_k.change(**describe_top_k)
 
 
-def _open_tab() -> Iterator[gr.Tab]:
+def open_tab() -> Iterator[gr.Tab]:
     """The `gr.Tab` that is being built, or nothing outside of a tab."""
     block = Context.block
     while block is not None and not isinstance(block, gr.Tab):
