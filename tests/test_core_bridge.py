@@ -190,7 +190,7 @@ def seen(stand_in: Path) -> Any:
 def test_a_tab_is_added_behind_those_of_the_app(seen):
     config = seen["one"]["config"]
     assert tab_labels(seen["without"]) == ["First", "Second"]
-    assert tab_labels(config) == ["First", "Second", "Prior", "Train"]
+    assert tab_labels(config) == ["First", "Second", "Prior"]
     assert seen["one"]["lines"] == []
     assert seen["launched"] == config
     assert "_AppFinder" not in seen["meta_path"]
@@ -211,7 +211,7 @@ def test_a_tab_stands_where_it_wants_to(seen):
 
 
 def test_a_tab_that_is_there_already_is_not_added(seen):
-    assert tab_labels(seen["twice"]["config"]) == ["First", "Second", "Prior", "Train"]
+    assert tab_labels(seen["twice"]["config"]) == ["First", "Second", "Prior"]
 
 
 def test_a_tab_is_told_the_folders_and_the_device_of_the_app(seen, stand_in):
@@ -235,7 +235,7 @@ def test_the_reason_of_a_failure_is_one_line(seen):
 
 
 def test_a_tab_that_fails_does_not_keep_out_the_next(seen):
-    assert tab_labels(seen["failed and one"]["config"]) == ["First", "Second", "Prior", "Train"]
+    assert tab_labels(seen["failed and one"]["config"]) == ["First", "Second", "Prior"]
     assert len(seen["failed and one"]["lines"]) == 1
 
 
