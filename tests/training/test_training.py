@@ -593,7 +593,12 @@ def test_ctrl_c_during_the_command_leaves_a_whole_model(run, folder, tmp_path):
     assert result.exit_code == 130
     assert "Interrupted: the " in result.stderr
     assert read_checkpoint("m.distill").vqvae_shape["codebook_size"] == 8
-    assert sorted(os.listdir()) == ["m.distill", "m.png"]
+    assert sorted(os.listdir()) == [
+        "m.distill",
+        "m.distill.checkpoint",
+        "m.md",
+        "m.png",
+    ]
 
 
 def test_train_prior_names_a_file_that_is_not_there(run, folder):

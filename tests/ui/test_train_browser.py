@@ -12,13 +12,7 @@ from tests.ui import test_browser
 from tests.ui.test_browser import (
     ALONE,
     CHROMIUM,
-    IN_THE_APP,
-    audio,
-    expect_samples,
-    generate,
     serve,
-    set_number,
-    wait_for_take,
 )
 
 pytestmark = [
@@ -43,11 +37,10 @@ def sounds(tmp_path):
     return [*paths, silent]
 
 
-@pytest.fixture(params=["alone", "in the app"])
-def url(request, folder, monkeypatch):
+@pytest.fixture
+def url(folder, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    command = [*ALONE, "models"] if request.param == "alone" else IN_THE_APP
-    process, url = serve(command, folder)
+    process, url = serve([*ALONE, "models"], folder)
     yield url
     process.terminate()
     try:
@@ -78,49 +71,6 @@ def set_options(panel, epochs, prior_epochs):
         panel.get_by_label(stage, exact=True).uncheck()
 
 
-def test_a_model_is_trained_stopped_resumed_and_played(url, new_page, sounds):
-    name = "mine"
-    page = new_page(url)
-    panel = choose_sounds(page, sounds)
-    set_options(panel, 4, 300)
-    panel.get_by_label("Name of the model").fill(name)
-    expect(panel.get_by_text("6 recordings, 4.8 seconds of sound.")).to_be_visible()
-    panel.get_by_role("button", name="Train", exact=True).click()
-    expect(panel.get_by_text(f"{name} is being trained")).to_be_visible()
-    expect(panel.locator("svg[aria-label^='VQ-VAE']")).to_be_visible(timeout=TRAINING_MS)
-    heard = panel.get_by_label("The same, as the model hears it").last
-    expect(heard).to_be_visible(timeout=TRAINING_MS)
-    preview, rate = audio(page)
-    assert rate == 48_000
-    assert abs(preview).max() > 0.01
-    page.close()
-    page = new_page(url)
-    page.get_by_role("tab", name="Train").click()
-    panel = page.locator("#distill-train")
-    expect(panel.get_by_text(f"{name} is being trained")).to_be_visible()
-    expect(panel.locator("svg[aria-label^='prior']")).to_be_visible(timeout=TRAINING_MS)
-    expect(panel.get_by_text("Too few recordings.")).to_be_visible()
-    panel.get_by_role("button", name="Stop and keep the best").click()
-    expect(panel.get_by_text(f"{name} was stopped")).to_be_visible(timeout=TRAINING_MS)
-    expect(panel.get_by_text("mel error of held-out recordings")).to_be_visible()
-
-    panel.get_by_role("button", name="Resume").click()
-    expect(panel.get_by_text(f"{name} is being trained")).to_be_visible()
-    expect(panel.get_by_text(re.compile("is being trained.*prior", re.I))).to_be_visible(
-        timeout=TRAINING_MS
-    )
-    panel.get_by_role("button", name="Stop and keep the best").click()
-    expect(panel.get_by_text(f"{name} was stopped")).to_be_visible(timeout=TRAINING_MS)
-
-    page.get_by_role("tab", name="Prior").click()
-    expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile(f"^{name},"))
-    set_number(page, "Duration (seconds)", 1)
-    generate(page)
-    wait_for_take(page, 1)
-    expect_samples(page, 48_000)
-
-
-@pytest.mark.parametrize("url", ["alone"], indirect=True)
 def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sounds):
     page, other = new_page(url), new_page(url)
     test_browser.choose_model(other, "steered")
