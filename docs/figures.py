@@ -25,10 +25,43 @@ from distill_prior_gen.audio.recordings import read_mono
 from distill_prior_gen.config import QUALITIES, no_progress
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import mel_fit, seam_ratios
-from distill_prior_gen.ui.pictures import hertz_ticks, plot_take
+from distill_prior_gen.ui.board_controls import level_name
+from distill_prior_gen.ui.pictures import decibels, hertz_ticks
 
 IMAGES = Path(__file__).parent / "images"
 INK, ACCENT = "#333344", "#d1495b"
+
+
+def plot_take(model: PriorModel, path: Path) -> None:
+    """Plot the mel spectrogram of a take, and below it the codes, with a panel for each level."""
+    take = generate(model, GenerationConfig(seed=2))
+    levels, rate = model.num_quantizers, model.sample_rate
+    figure, (top, *panels) = plt.subplots(
+        1 + levels, 1, figsize=(9, 3.6 + 0.8 * levels), layout="constrained", sharex=True,
+        height_ratios=[3.6, *[0.8] * levels],
+    )  # fmt: skip
+    decibels_ = decibels(take.audio, model.spectrogram)
+    extent = (0, take.duration, 0, len(decibels_))
+    picture = top.imshow(
+        decibels_, origin="lower", aspect="auto", cmap="magma", vmin=-80, vmax=0, extent=extent
+    )
+    top.set_yticks(*hertz_ticks(model.spectrogram))
+    top.set_ylabel("Hz")
+    figure.colorbar(picture, ax=top, pad=0.01, aspect=30, label="dB below the loudest")
+    ((start, codes),) = take.layout.maps(take.codes.unflatten(1, (model.grid[0], -1)))
+    end = start + codes.shape[1] * take.layout.column_samples
+    for level, panel in enumerate(panels):
+        panel.imshow(
+            codes[..., level], origin="lower", aspect="auto", cmap="viridis",
+            extent=(start / rate, end / rate, 0, len(codes)),
+        )  # fmt: skip
+        panel.set_yticks([])
+        panel.set_ylabel(level_name(level), rotation=0, ha="right", va="center")
+    panels[-1].set_xlabel("seconds")
+    panels[-1].set_xlim(0, take.duration)
+    for axes in (top, *panels):
+        axes.spines[:].set_visible(False)
+    figure.savefig(path, dpi=110)
 
 
 def plot_demo(samples: Path, path: Path) -> None:
@@ -161,8 +194,7 @@ def print_seams(model: PriorModel) -> None:
 if __name__ == "__main__":
     model = load_model(sys.argv[1])
     demo = load_model(demo_model())
-    picture = plot_take(generate(demo, GenerationConfig(seed=2)), demo.spectrogram, demo.grid[0])
-    picture.savefig(IMAGES / "take.png", facecolor="white", bbox_inches="tight")
+    plot_take(demo, IMAGES / "take.png")
     plot_vocoders(model, IMAGES / "vocoders.png")
     plot_iterations(model, IMAGES / "iterations.png")
     print_seams(model)

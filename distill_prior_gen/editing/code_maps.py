@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +18,7 @@ from distill_prior_gen.plugins import get_registered, vocoders
 from distill_prior_gen.rendering import render_takes
 from distill_prior_gen.result import MIN_GAIN, Base, GenerationResult
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
+from distill_prior_gen.sampling.layout import columns_to_cover, map_layout
 from distill_prior_gen.sampling.random_streams import new_seed
 from distill_prior_gen.sampling.timeline import choose_sampler
 from distill_prior_gen.torch_state import take_state
@@ -53,7 +53,7 @@ def encode(model: PriorModel, samples: np.ndarray | Tensor) -> Tensor:
     if wave.dim() != 1 or not len(wave) or not wave.isfinite().all():
         raise ValueError("samples must be one row of finite numbers")
     spectrogram = model.spectrogram
-    columns = math.ceil(spectrogram.frames_to_cover(len(wave)) / STRIDE) + 1
+    columns = columns_to_cover(model, len(wave))
     silence = columns * STRIDE * spectrogram.hop_length + spectrogram.n_fft - len(wave)
     with take_state(model.device):
         mel = spectrogram.log_mel(F.pad(wave, (0, silence)))
@@ -214,22 +214,6 @@ def codes_on_grid(model: PriorModel, take: GenerationResult, start: int, gain: f
     first = start // column
     codes = encode(model, F.pad(wave, (start - first * column, 0)))
     return F.pad(codes, (0, 0, first, 0))
-
-
-def map_layout(
-    model: PriorModel, columns: int, samples: int, trim_start: int = 0
-) -> ContinuousLayout:
-    """The layout of a take that is a single chunk of some columns."""
-    return ContinuousLayout(
-        samples=samples,
-        columns=columns,
-        chunk_starts=(0,),
-        chunk_ends=(columns,),
-        valid_columns=columns,
-        trim_start=trim_start,
-        frames=model.spectrogram.frames_to_cover(samples),
-        column_samples=STRIDE * model.spectrogram.hop_length,
-    )
 
 
 def _base_take(

@@ -49,9 +49,6 @@ LEVEL_STEP_DB = 3.0
 """Standard deviation of the step of the level at a border that is as good as any; candidates with
 larger steps are chosen more seldom, by the normal distribution."""
 
-BORDER_FRAMES = 8
-"""Frames before and after a border whose levels are compared."""
-
 SILENT_POWER = 1e-2
 """Mel power below which levels do not differ."""
 
@@ -245,23 +242,17 @@ def level_steps(model: PriorModel, maps: Tensor, borders: list[int]) -> np.ndarr
     Returns:
         float64 ``[map, border]``.
     """
-    if not borders:
-        return np.zeros((len(maps), 0))
-    first, last = max(0, min(borders) - 1), min(maps.shape[2], max(borders) + 2)
-    part = maps[:, :, first:last]
-    embeddings = model.vqvae.codes_to_embeddings(
-        part.flatten(1, 2).to(model.device), part.shape[1:3]
-    )
-    frames = STRIDE * part.shape[2]
-    power = model.vqvae.decode(embeddings, model.spectrogram.n_mels, frames).expm1().sum(dim=1)
-    level = 10 * (power.cpu().double() + SILENT_POWER).log10()
-    steps = []
-    for border in borders:
-        # The decoder passes from one column to the next in the frames before the border.
-        place = (border - first) * STRIDE - STRIDE // 2
-        before, after = level[:, :place], level[:, place:]
-        steps.append(after[:, :BORDER_FRAMES].mean(dim=1) - before[:, -BORDER_FRAMES:].mean(dim=1))
-    return torch.stack(steps, dim=1).numpy()
+    steps = np.zeros((len(maps), len(borders)))
+    for number, border in enumerate(borders):
+        # The decoder passes from one column to the next within the frames before the border.
+        part = maps[:, :, border - 1 : border + 1].to(model.device)
+        embeddings = model.vqvae.codes_to_embeddings(part.flatten(1, 2), part.shape[1:3])
+        mel = model.vqvae.decode(embeddings, model.spectrogram.n_mels, STRIDE)
+        power = mel.expm1().sum(dim=1).cpu().double()
+        level = 10 * (power + SILENT_POWER).log10()
+        before, after = level.chunk(2, dim=1)
+        steps[:, number] = (after.mean(dim=1) - before.mean(dim=1)).numpy()
+    return steps
 
 
 def _settings_at(config: GenerationConfig, levels: int, share: float) -> GenerationConfig:

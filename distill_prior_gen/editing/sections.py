@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.config import Progress
-from distill_prior_gen.editing.code_maps import check_codes, map_layout, map_start
+from distill_prior_gen.editing.code_maps import check_codes, map_start
 from distill_prior_gen.editing.levels import match_levels, match_margins
 from distill_prior_gen.editing.splicing import splice
 from distill_prior_gen.model import PriorModel
@@ -19,6 +19,7 @@ from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.plugins import get_registered, vocoders
 from distill_prior_gen.result import Edit, GenerationResult
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
+from distill_prior_gen.sampling.layout import map_layout
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.vocoding import Inversion, Vocoder

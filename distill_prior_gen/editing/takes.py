@@ -64,15 +64,9 @@ def redraw(
     with stopwatch("sample"):
         drawing = partial_progress(report, 0.0, DRAWING_SHARE)
         codes = redraw_codes(model, old, mask, settings, drawing, take.config.loop)
-    edit = Edit(
-        "redraw",
-        {"regions": [asdict(region) for region in regions]},
-        settings,
-        codes,
-        len(take.audio),
-        take.gain,
-        changed_spans(layout, old, codes),
-    )
+    spans = changed_spans(layout, old, codes)
+    asked = {"regions": [asdict(region) for region in regions]}
+    edit = Edit("redraw", asked, settings, codes, len(take.audio), take.gain, spans)
     with stopwatch("invert"):
         changed = apply_edit(model, take, edit, partial_progress(report, DRAWING_SHARE, 1.0))
     return replace(changed, timings=stopwatch.seconds)
@@ -112,15 +106,9 @@ def swap(
         raise ValueError(f"the other take lasts {other.duration:g} s; choose an earlier span")
     codes = old.clone()
     codes[:, : copied.shape[1]][mask] = copied[mask]
-    edit = Edit(
-        "swap",
-        {"regions": [asdict(region) for region in regions]},
-        settings,
-        codes,
-        len(take.audio),
-        take.gain,
-        changed_spans(layout, old, codes),
-    )
+    spans = changed_spans(layout, old, codes)
+    asked = {"regions": [asdict(region) for region in regions]}
+    edit = Edit("swap", asked, settings, codes, len(take.audio), take.gain, spans)
     with stopwatch("invert"):
         changed = apply_edit(model, take, edit, progress or no_progress)
     return replace(changed, timings=stopwatch.seconds)

@@ -17,7 +17,7 @@ from distill_prior_gen.config import (
     no_progress,
     partial_progress,
 )
-from distill_prior_gen.editing.code_maps import codes_on_grid, map_layout, map_start, round_sound
+from distill_prior_gen.editing.code_maps import codes_on_grid, map_start, round_sound
 from distill_prior_gen.editing.levels import column_levels
 from distill_prior_gen.editing.redrawing import redraw_codes
 from distill_prior_gen.editing.sections import apply_edit, changed_spans
@@ -26,6 +26,7 @@ from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.rendering import FADE_IN_S, FADE_OUT_S
 from distill_prior_gen.result import Edit, GenerationResult
+from distill_prior_gen.sampling.layout import columns_to_cover, map_layout
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.validation import check_number
 
@@ -40,8 +41,8 @@ def fill(
 ) -> GenerationResult:
     """One take, new sound that leads over, and another take.
 
-    The samples of both takes stay, but for the fades at the end of the first (10 ms) and at the
-    beginning of the second (2 ms).
+    Both takes keep their samples, except for the last 10 ms of the first and the first 2 ms of the
+    second, which may be faded.
 
     Args:
         model: the model.
@@ -68,8 +69,7 @@ def fill(
     sound = round_sound(second.audio)
     gap = len(first.audio), len(first.audio) + round(duration * model.sample_rate)
     samples = gap[1] + len(sound)
-    frames = model.spectrogram.frames_to_cover(samples)
-    columns = math.ceil((map_start(first) + frames) / STRIDE) + 1
+    columns = columns_to_cover(model, samples, map_start(first))
     before = codes_on_grid(model, first, start, gain)[:, : (start + gap[0]) // column]
     after = codes_on_grid(model, second, start + gap[1], gain)
     after = after[:, math.ceil((start + gap[1]) / column) : columns]
@@ -130,7 +130,7 @@ def morph(
     samples, gain = min(len(first.audio), len(second.audio)), max(first.gain, second.gain)
     start, hop = map_start(first), model.spectrogram.hop_length
     frames = model.spectrogram.frames_to_cover(samples)
-    columns = math.ceil((start + frames) / STRIDE) + 1
+    columns = columns_to_cover(model, samples, start)
     codes = [codes_on_grid(model, take, start * hop, gain)[:, :columns] for take in (first, second)]
     columns = min(each.shape[1] for each in codes)
     old, new = (each[:, :columns] for each in codes)

@@ -94,7 +94,6 @@ def _plan_whole(
     The frames of a column depend on the next one, so one more column is drawn. For a loop, several
     more are drawn; they fade into the beginning.
     """
-    column = STRIDE * model.spectrogram.hop_length
     if config.loop:
         columns = _loop_columns(model, samples)
         return ContinuousLayout(
@@ -108,8 +107,32 @@ def _plan_whole(
             column_samples=samples / columns,
             loop=True,
         )
+    return map_layout(model, columns_to_cover(model, samples, trim_start), samples, trim_start)
+
+
+def columns_to_cover(model: PriorModel, samples: int, trim_start: int = 0) -> int:
+    """Columns of the code map of a take, with the one that the sound of the last depends on.
+
+    Args:
+        model: the model.
+        samples: length of the take.
+        trim_start: frames of the map before its first sample.
+    """
     frames = model.spectrogram.frames_to_cover(samples)
-    columns = math.ceil((trim_start + frames) / STRIDE) + 1
+    return math.ceil((trim_start + frames) / STRIDE) + 1
+
+
+def map_layout(
+    model: PriorModel, columns: int, samples: int, trim_start: int = 0
+) -> ContinuousLayout:
+    """The layout of a take that is a single chunk.
+
+    Args:
+        model: the model.
+        columns: width of its code map.
+        samples: length of the take.
+        trim_start: frames of the map before its first sample.
+    """
     return ContinuousLayout(
         samples=samples,
         columns=columns,
@@ -117,8 +140,8 @@ def _plan_whole(
         chunk_ends=(columns,),
         valid_columns=columns,
         trim_start=trim_start,
-        frames=frames,
-        column_samples=column,
+        frames=model.spectrogram.frames_to_cover(samples),
+        column_samples=STRIDE * model.spectrogram.hop_length,
     )
 
 

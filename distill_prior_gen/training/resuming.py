@@ -37,7 +37,8 @@ MAX_COST = 0.01
 """Share of the time that writing them takes, at most."""
 
 CHECKPOINT_MODELS = 4
-"""Size of a checkpoint divided by that of the model, at most: weights twice, and two moments."""
+"""Largest size of a checkpoint relative to that of the model: the current and the best weights, and
+the two moments of the optimizer."""
 
 EpochDone = Callable[[str, Sequence[float], Sequence[float | None], nn.Module], None]
 """Function that is called after each epoch with the name of the stage, the training and validation

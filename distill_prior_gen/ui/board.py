@@ -7,14 +7,14 @@ and code, and fill their elements exactly, so that places on them are places in 
 from __future__ import annotations
 
 import base64
+import io
 import json
-import struct
-import zlib
 from html import escape
 from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from PIL import Image
 
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.ui.board_controls import level_name
@@ -115,26 +115,14 @@ def _place(start: float, length: float, samples: int) -> str:
 
 
 def _png(values: np.ndarray, colours: str, low: float, high: float) -> str:
-    """A picture of ``[row, column]``, the first row at the bottom, as a URI of its data.
-
-    Written here, because it is faster and smaller with a palette.
-    """
+    """A picture of ``[row, column]``, the first row at the bottom, as a URI of its data."""
     shares = (values[::-1] - low) / max(high - low, 1e-9)
-    pixels = (256 * shares).clip(0, 255).astype(np.uint8)
-    height, width = pixels.shape
+    image = Image.fromarray((256 * shares).clip(0, 255).astype(np.uint8), "P")
     palette = (255 * colormaps[colours](np.arange(256))[:, :3]).round().astype(np.uint8)
-    lines = np.pad(pixels, ((0, 0), (1, 0)))  # each begins with the number of its filter, 0
-    parts = {
-        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0),
-        b"PLTE": palette.tobytes(),
-        b"IDAT": zlib.compress(lines.tobytes(), 1),
-        b"IEND": b"",
-    }
-    data = b"\x89PNG\r\n\x1a\n"
-    for name, part in parts.items():
-        data += struct.pack(">I", len(part)) + name + part
-        data += struct.pack(">I", zlib.crc32(name + part))
-    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    image.putpalette(palette.tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _hertz_labels(take: Take) -> str:

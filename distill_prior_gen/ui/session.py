@@ -251,7 +251,7 @@ class Session:
         return self.takes.get(take.number) is take
 
     def keep(self) -> None:
-        """Add the take on the board to the list, with a number of its own."""
+        """Add the take on the board to the list, under a new number."""
         take = self.history.state
         if take and not self.is_kept(take):
             kept = replace(take, number=self.last_number + 1)

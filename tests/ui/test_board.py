@@ -23,6 +23,7 @@ from distill_prior_gen.ui import take_maker
 from distill_prior_gen.ui.board import draw_board
 from distill_prior_gen.ui.history import History
 from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.pictures import decibels
 from distill_prior_gen.ui.session import Session, Take
 from distill_prior_gen.ui.settings import SETTINGS, to_page
 from distill_prior_gen.ui.take_editor import EditRequest, choose, edit, read_regions
@@ -303,6 +304,16 @@ def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
                 shown = pixels[::-1, int((share - left) / width * pixels.shape[1])]
                 expected = colours(codes[:, column].numpy() / int(result.codes.max()))
                 assert np.abs(shown - expected).max() < 0.01
+
+
+@pytest.mark.parametrize("samples", [1, 60, 128])
+def test_the_levels_of_a_sound_shorter_than_a_window_are_known(model, samples):
+    """A sound of at most half a window is in the middle of its first frame."""
+    audio = np.full(samples, 0.5, np.float32)
+    levels = decibels(audio, model.spectrogram)
+    assert len(levels) == model.spectrogram.n_mels
+    assert levels.max() == 0
+    assert np.isfinite(levels).all()
 
 
 def test_a_tone_is_at_its_time_and_frequency_in_the_picture(model):

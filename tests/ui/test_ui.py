@@ -10,7 +10,6 @@ import sys
 import wave
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 import httpx
@@ -19,14 +18,12 @@ import pytest
 import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from matplotlib.colors import to_rgb
 
 from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, load_cached_model
 from distill_prior_gen.ui.model_list import ModelList
-from distill_prior_gen.ui.pictures import plot_take, to_pixels
 from distill_prior_gen.ui.session import MAX_SESSION_TAKES, Session, label_takes
 from distill_prior_gen.ui.settings import SETTINGS, format_value
 from distill_prior_gen.ui.take_maker import TakeMaker
@@ -667,65 +664,9 @@ def test_a_model_is_loaded_again_only_when_it_has_changed(tmp_path):
     assert load_cached_model(path, "cpu") is not first
 
 
-@pytest.mark.parametrize("samples", [1, 60, 128])
-def test_a_take_shorter_than_a_window_is_drawn(model, samples):
-    result = generate(model, GenerationConfig(duration=1, seed=3))
-    short = replace(result, audio=result.audio[:samples])
-    assert to_pixels(plot_take(short, model.spectrogram, model.grid[0])).any()
-
-
-def test_the_picture_for_a_phone_has_larger_letters(model):
-    result = generate(model, GenerationConfig(duration=1, seed=3))
-    shares = []
-    for narrow in (False, True):
-        figure = plot_take(result, model.spectrogram, model.grid[0], narrow)
-        width = to_pixels(figure).shape[1]
-        shares.append(figure.axes[0].yaxis.label.get_window_extent().height / width)
-    assert shares[1] > 2 * shares[0]
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_letters_of_the_picture_stand_out_from_the_page(model, dark):
-    result = generate(model, GenerationConfig(duration=1, seed=3))
-    figure = plot_take(result, model.spectrogram, model.grid[0], dark=dark)
-    ink = to_rgb(figure.axes[0].yaxis.label.get_color())
-    linear = [(c / 12.92 if c <= 0.04 else ((c + 0.055) / 1.055) ** 2.4) for c in ink]
-    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-    page = 0.02 if dark else 1.0  # of Gradio's blocks
-    lighter, darker = max(luminance, page), min(luminance, page)
-    assert (lighter + 0.05) / (darker + 0.05) >= 4.5
-
-
 @pytest.mark.parametrize("value", ["hifigan-1.0", "/sounds/2.0", "1.0", 7, 0.25])
 def test_names_that_end_like_numbers_are_written_whole(value):
     assert format_value(value) == str(value)
-
-
-@pytest.mark.parametrize("sampler", ["independent", "continue"])
-def test_the_picture_shows_the_codes_where_they_sound(model, sampler):
-    """Each code of the take is a rectangle of one colour in its column and row."""
-    settings = GenerationConfig(duration=1.2, seed=3, overlap=0, sampler=sampler, context_columns=1)
-    result = generate(model, settings)
-    figure = plot_take(result, model.spectrogram, model.grid[0])
-    picture = to_pixels(figure)
-    panel = figure.axes[1]
-    scale: Any = panel.images[0].norm
-    height, width = model.grid
-    maps = result.codes[:, :, 0].unflatten(1, model.grid)
-    assert len(maps) >= 3
-    for start, codes in zip(result.layout.starts, maps, strict=True):
-        for row in range(height):
-            for column in range(width):
-                moment = start + (column + 0.25) * result.layout.column_samples
-                hidden = any(start < later <= moment for later in result.layout.starts)
-                if hidden or moment > len(result.audio):
-                    continue
-                point = moment / result.sample_rate, row + 0.5
-                right, up = panel.transData.transform(point)
-                colour = picture[round(picture.shape[0] - up), round(right)]
-                expected = np.array(panel.images[0].cmap(scale(int(codes[row, column])))) * 255
-                assert np.abs(colour - expected).max() <= 2
-    assert picture[0, 0, 3] == 0
 
 
 def test_a_command_line_names_every_setting_that_is_not_the_default(context, folder, recording):
