@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchaudio.transforms import GriffinLim
 
-from distill_prior_gen import GenerationConfig, generate, load_model, neural_vocoder
+from distill_prior_gen import GenerationConfig, generate, hookimpl, load_model, neural_vocoder
 from distill_prior_gen.audio.griffin_lim import LoopTransform, Transform
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.description import describe_model
@@ -20,8 +20,8 @@ from distill_prior_gen.networks.vocoder import VocoderNetwork
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.neural_vocoder import VocoderInput, find_phase, render
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
-from distill_prior_gen.vocoding import Vocoder
 from tests.helpers.models import SMALL, add_vocoder, write_model
+from tests.helpers.plugins import registered
 
 RATE = SMALL.sample_rate
 
@@ -216,19 +216,31 @@ TAKES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", TAKES)
-def test_vocoders_receive_the_codes_that_the_mel_was_decoded_from(model, monkeypatch, name):
-    received = []
+class Probe:
+    """A plugin with a silent vocoder that keeps what it receives."""
 
-    def probe(mel, spectrogram, generator, quality, progress, conditioning, loop_samples=None):
-        received.append((mel, conditioning))
+    def __init__(self):
+        self.received = []
+
+    @hookimpl
+    def distill_register_vocoders(self, register):
+        register("probe", self.invert, loops=True, conditioned=True)
+
+    def invert(
+        self, mel, spectrogram, generator, quality, progress, conditioning, loop_samples=None
+    ):
+        self.received.append((mel, conditioning))
         return torch.zeros(loop_samples or (mel.shape[1] - 1) * spectrogram.hop_length)
 
-    vocoders = {"probe": Vocoder(probe, loops=True, conditioned=True)}
-    monkeypatch.setattr("distill_prior_gen.generation.vocoders", lambda: vocoders)
-    take = generate(model, GenerationConfig(duration=3, seed=1, vocoder="probe", **TAKES[name]))
+
+@pytest.mark.parametrize("name", TAKES)
+def test_vocoders_receive_the_codes_that_the_mel_was_decoded_from(model, name):
+    with registered(Probe(), "probe") as probe:
+        config = GenerationConfig(duration=3, seed=1, vocoder="probe", **TAKES[name])
+        take = generate(model, config)
+    assert probe.received
     chunks = take.codes.unflatten(1, model.grid)
-    for number, (mel, origin) in enumerate(received):
+    for number, (mel, origin) in enumerate(probe.received):
         rows, frames = model.grid[0], mel.shape[1]
         assert origin.codes.shape == (rows, frames, model.num_quantizers)
         assert origin.embeddings.shape == (8, rows, frames)
