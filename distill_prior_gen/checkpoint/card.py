@@ -112,7 +112,23 @@ def _figures(description: dict[str, Any]) -> list[list[str]]:
     if None not in distances:
         text = f"{distances[0]:.2f} dB, with mel-griffin-lim {distances[1]:.2f} dB"
         rows.append(["held-out recordings through codes and vocoder differ by", text])
+    if takes := description["evaluation"]:
+        rows += map(list, describe_takes(takes))
     return rows
+
+
+def describe_takes(evaluation: dict[str, float]) -> list[tuple[str, str]]:
+    """Rows of a table about takes of a model compared with its recordings.
+
+    Args:
+        evaluation: result of `read_evaluation`.
+    """
+    distance, noise = evaluation["kernel"], evaluation["kernel_of_noise"]
+    seconds = f"{evaluation['takes']:.0f} takes of {evaluation['seconds']:g} s"
+    return [
+        ("distance of takes from the recordings", f"{distance:.1f}; of white noise {noise:.1f}"),
+        ("chunks of takes that copy a recording", f"{evaluation['copies']:.0%}, of {seconds}"),
+    ]
 
 
 def _origin(description: dict[str, Any]) -> str:

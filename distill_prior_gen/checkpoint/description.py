@@ -8,7 +8,7 @@ from typing import Any
 from distill_prior_gen.checkpoint import timeline, vocoder
 from distill_prior_gen.checkpoint.archive import read_file
 from distill_prior_gen.checkpoint.errors import ModelFileError, refusing
-from distill_prior_gen.checkpoint.provenance import read_provenance
+from distill_prior_gen.checkpoint.provenance import read_evaluation, read_provenance
 from distill_prior_gen.checkpoint.reading import (
     MAX_TEXT_LENGTH,
     Checkpoint,
@@ -52,6 +52,7 @@ def _describe(path: str | os.PathLike[str]) -> dict[str, Any]:
         "saved": shown_text(metadata.get("save_date")),
         "validation_loss": _number(metadata.get("final_val_loss")),
         "provenance": read_provenance(file.contents),
+        "evaluation": read_evaluation(file.contents),
         "sample_rate": None,
         "chunk_s": None,
         "codebook": None,

@@ -1,4 +1,4 @@
-"""Where a model comes from, as its file tells: recordings, command and seed."""
+"""Where a model comes from, and how close its takes come to its recordings, as its file tells."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from distill_prior_gen.messages import printable
 PROVENANCE = "provenance"
 """Key of the file. The Distill app ignores and keeps it."""
 
+EVALUATION = "evaluation"
+"""Key of the file. Commands that change a network remove it."""
+
 TAGS = ("title", "author", "licence")
 """What is told of a recording if its own tags say so."""
+
+FIGURES = ("takes", "seconds", "kernel", "kernel_of_noise", "copies")
+MAX_FIGURE = 1e6
 
 MAX_TEXT_LENGTH = 200
 """Characters of a text that are shown."""
@@ -45,6 +51,22 @@ def read_provenance(contents: dict[str, Any]) -> dict[str, Any] | None:
         "seed": seed,
         "recordings": checked,
     }
+
+
+def read_evaluation(contents: dict[str, Any]) -> dict[str, float] | None:
+    """What a file tells about takes of the model compared with its recordings.
+
+    Returns:
+        ``takes``, ``seconds``, ``kernel``, ``kernel_of_noise`` and ``copies``; see
+        `measure_takes`. None if the file does not tell all of them.
+    """
+    told = contents.get(EVALUATION)
+    if not isinstance(told, dict) or not told.keys() >= set(FIGURES):
+        return None
+    figures = {key: told[key] for key in FIGURES}
+    if not all(type(f) in (int, float) and abs(f) < MAX_FIGURE for f in figures.values()):
+        return None
+    return figures
 
 
 def _recording(told: Any) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
 from distill_prior_gen.checkpoint.errors import ModelFileError
-from distill_prior_gen.checkpoint.provenance import PROVENANCE
+from distill_prior_gen.checkpoint.provenance import EVALUATION, PROVENANCE
 from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.checkpoint.vocoder import vocoder_entries
@@ -42,6 +42,7 @@ def write_checkpoint(
     health: dict[str, dict[str, float]] | None = None,
     losses: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
+    evaluation: dict[str, float] | None = None,
 ) -> None:
     """Write a v2 model file, as a whole or not at all.
 
@@ -58,6 +59,7 @@ def write_checkpoint(
         health: ``utilization``, ``perplexity`` and ``dead_codes`` of ``level_0`` and so on.
         losses: losses of the VQ-VAE by epoch.
         provenance: where the model comes from; see `read_provenance`.
+        evaluation: how close its takes come to its recordings; see `read_evaluation`.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -81,6 +83,8 @@ def write_checkpoint(
         contents |= vocoder_entries(vocoder, dict(vocoder_metadata or {}))
     if provenance is not None:
         contents[PROVENANCE] = provenance
+    if evaluation is not None:
+        contents[EVALUATION] = evaluation
     save_contents(path, contents, overwrite)
 
 
@@ -130,13 +134,16 @@ def write_with(
 ) -> None:
     """Write the contents of a model file with other entries, as a whole or not at all.
 
+    The figures of its takes are left out, since other networks give other takes.
+
     Args:
         entries: those of networks, from `prior_entries`, `timeline_entries` or `vocoder_entries`.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
     """
-    save_contents(path, checkpoint.contents | entries, overwrite)
+    kept = {key: value for key, value in checkpoint.contents.items() if key != EVALUATION}
+    save_contents(path, kept | entries, overwrite)
 
 
 def _vqvae_entries(

@@ -41,6 +41,7 @@ from distill_prior_gen.cli.training_report import (
     prior_notes,
     prior_result,
     report_result,
+    takes_notes,
     timeline_notes,
     timeline_result,
     vocoder_notes,
@@ -164,6 +165,7 @@ def _network_notes(outcome: Outcome) -> list[str]:
         *(prior_notes(outcome.prior) if outcome.prior else []),
         *(timeline_notes(outcome.timeline) if outcome.timeline else []),
         *(_vocoder_notes(outcome.vocoder) if outcome.vocoder else []),
+        *(takes_notes(outcome.evaluation) if outcome.evaluation else []),
     ]
 
 
@@ -178,6 +180,7 @@ def _result(outcome: Outcome, files: Files) -> dict[str, Any]:
         "timeline": timeline_result(outcome.timeline) if outcome.timeline else None,
         "vocoder": vocoder_result(outcome.vocoder) if outcome.vocoder else None,
         "memory": memory_result(outcome.memory) if outcome.memory else None,
+        "takes": outcome.evaluation,
     }
 
 

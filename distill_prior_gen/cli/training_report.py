@@ -246,6 +246,15 @@ def vocoder_notes(trained: TrainedVocoder, stored: bool) -> list[str]:
     return [f"vocoder: epoch {trained.history.epoch} kept, {distances}"]
 
 
+def takes_notes(evaluation: dict[str, float]) -> list[str]:
+    """A line about takes; see `measure_takes`."""
+    return [
+        f"takes: distance {evaluation['kernel']:.1f} from the recordings, 0 is alike and white "
+        f"noise {evaluation['kernel_of_noise']:.1f}; {evaluation['copies']:.0%} of the chunks are "
+        "copies"
+    ]
+
+
 def vocoder_result(trained: TrainedVocoder) -> dict[str, Any]:
     """Description of a trained vocoder for ``--json``."""
     return {

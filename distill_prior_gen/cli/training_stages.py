@@ -12,6 +12,7 @@ from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_plan import Plan, Settings
 from distill_prior_gen.cli.training_report import NETWORKS, explain_failure
 from distill_prior_gen.config import Progress, partial_progress
+from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import save, unused_path
 from distill_prior_gen.training.settings import TimelineSettings, VocoderSettings
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from distill_prior_gen.training.vqvae import TrainedVQVAE
 
 
-STAGE_SHARES = (0.18, 0.12, 0.25, 0.45)
-"""Share of the time that each stage takes."""
+STAGE_SHARES = (0.18, 0.12, 0.24, 0.44)
+"""Share of the time that each stage takes. The rest measures takes."""
 
 
 @dataclass
@@ -40,6 +41,7 @@ class Outcome:
             anything of them to keep, or if they were not wanted.
         histories: losses of each stage by the name of the loss.
         memory: what the model remembers of the recordings of the one that it began with.
+        evaluation: how close takes come to the recordings, or None if it was not measured.
         failure: why the model could not be saved where it should be; empty if it could.
     """
 
@@ -51,6 +53,7 @@ class Outcome:
     vocoder: TrainedVocoder | None = None
     histories: dict[str, TrainingHistory] = field(default_factory=dict)
     memory: Memory | None = None
+    evaluation: dict[str, float] | None = None
     failure: str = ""
 
     def write(self, path: Path, overwrite: bool) -> None:
@@ -66,6 +69,7 @@ class Outcome:
             timeline=self.timeline,
             vocoder=self.vocoder if self.vocoder and self.vocoder.better else None,
             provenance=self.plan.provenance,
+            evaluation=self.evaluation,
         )
 
     @property
@@ -118,12 +122,15 @@ def train_stages(plan: Plan, show: bool) -> Outcome:
                 _add_timeline(outcome, settings.timeline, stages[2])
             if settings.vocoder and not outcome.ended_early:
                 _add_vocoder(outcome, settings.vocoder, stages[3])
+            if not outcome.ended_early:
+                _measure_takes(outcome, stages[4])
     return outcome
 
 
 def _parts(report: Progress, settings: Settings) -> list[Progress]:
-    """The progress of each stage."""
+    """The progress of each stage, and of measuring takes."""
     shares = [share if s else 0.0 for share, s in zip(STAGE_SHARES, settings, strict=True)]
+    shares.append(1 - sum(STAGE_SHARES))
     borders = [sum(shares[:number]) / sum(shares) for number in range(len(shares) + 1)]
     return [partial_progress(report, start, end) for start, end in pairwise(borders)]
 
@@ -193,6 +200,23 @@ def _add_vocoder(outcome: Outcome, settings: VocoderSettings, report: Progress) 
     outcome.vocoder = vocoder
     outcome.histories["vocoder, log magnitudes"] = vocoder.history
     if vocoder.better:
+        _save_again(outcome)
+
+
+def _measure_takes(outcome: Outcome, report: Progress) -> None:
+    """Measure how close takes come to the recordings, and save the model with the figures."""
+    from distill_prior_gen.evaluation.closeness import measure_takes
+    from distill_prior_gen.model import load_model
+
+    dataset = outcome.plan.dataset
+    with explain_failure(f"{outcome.path} is complete"), defer_signals() as interruption:
+        try:
+            with interruption.allowed():
+                model = load_model(outcome.path, outcome.plan.device)
+                outcome.evaluation = measure_takes(model, dataset, report)
+        except KeyboardInterrupt:
+            interruption.pending = True
+    if outcome.evaluation:
         _save_again(outcome)
 
 

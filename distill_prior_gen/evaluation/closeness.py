@@ -25,6 +25,7 @@ from distill_prior_gen.evaluation.rendering import (
     TRAINING,
     Example,
     RenderedRecordings,
+    padded,
     render_takes,
 )
 from distill_prior_gen.model import PriorModel
@@ -39,6 +40,9 @@ CORE_VOCODER = "torchaudio"
 
 MIN_SECONDS = 4
 """Fewest seconds of recordings that others can be compared with: two in each half."""
+
+TAKES, TAKE_S = 8, 5.0
+"""Number and length of the takes of `measure_takes`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +204,51 @@ def measure_closeness(
                 rows.append(reference.compare(label, sounds[name]) | visited)
         stage = partial_progress(progress, 0.9, 1.0)
         novelty = measure_novelty(model, dataset, codes, stage)
-    noise = torch.randn(60 * model.sample_rate, generator=torch.Generator().manual_seed(0))
-    features["white noise"] = second_features(noise, model.spectrogram)
+    features["white noise"] = _white_noise(model)
     rows.append(reference.compare("white noise", features["white noise"]))
     return Closeness(rendered.rows(), rows, novelty, features, rendered.example)
+
+
+def _white_noise(model: PriorModel) -> SecondFeatures:
+    """Features of a minute of white noise."""
+    noise = torch.randn(60 * model.sample_rate, generator=torch.Generator().manual_seed(0))
+    return second_features(noise, model.spectrogram)
+
+
+def measure_takes(
+    model: PriorModel, dataset: Dataset, progress: Progress = no_progress
+) -> dict[str, float] | None:
+    """Compare a few takes with the recordings that a model was trained on.
+
+    Args:
+        model: the model.
+        dataset: recordings with the spectrogram settings and chunk length of the model.
+        progress: called with the share that is done.
+
+    Returns:
+        ``takes``, their number; ``seconds``, their length; ``kernel``, `kernel_distance` times 100
+        of their seconds from those of the recordings, 0 if they are alike; ``kernel_of_noise``,
+        that of white noise; and ``copies``, the share of chunks that copy a recording. None if the
+        recordings have fewer than `MIN_SECONDS` seconds with sound, or the takes fewer than two.
+    """
+    sampler, vocoder = choose_sampler(model, "auto"), choose_vocoder(model, "auto")
+    config = GenerationConfig(duration=TAKE_S, seed=0, sampler=sampler, vocoder=vocoder)
+    drawing, comparing = partial_progress(progress, 0.0, 0.7), partial_progress(progress, 0.7, 1.0)
+    with take_state(model.device):
+        sounds = [padded(recording, model.spectrogram) for recording in dataset.training]
+        parts = [second_features(sound, model.spectrogram) for sound in sounds]
+        if sum(map(len, parts)) < MIN_SECONDS:
+            return None
+        reference = Reference(parts, [dataset.original(r) for r in dataset.training])
+        codes, features = render_takes(model, config, TAKES, [vocoder], drawing)
+        novelty = measure_novelty(model, dataset, {sampler: codes}, comparing)[sampler]
+    row = reference.compare("takes", features[vocoder])
+    if "kernel" not in row:
+        return None
+    return {
+        "takes": TAKES,
+        "seconds": TAKE_S,
+        "kernel": row["kernel"],
+        "kernel_of_noise": reference.compare("noise", _white_noise(model))["kernel"],
+        "copies": novelty.summary["copies"],
+    }

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.audio.spectral_distance import log_spectral_distance, spectral_convergence
 from distill_prior_gen.config import GenerationConfig, Progress, no_progress, partial_progress
 from distill_prior_gen.evaluation.features import (
@@ -104,6 +105,14 @@ def compare(model: PriorModel, recording: Tensor, sound: Tensor) -> dict[str, fl
     }
 
 
+def padded(recording: Recording, spectrogram: SpectrogramSettings) -> Tensor:
+    """The first minute of a recording with a peak of 1, at least a window and three hops long."""
+    samples = recording.samples[: round(MAX_RECORDING_S * spectrogram.sample_rate)]
+    samples = samples / samples.abs().max().clamp(min=MIN_FILE_PEAK)
+    shortest = max(spectrogram.n_fft, spectrogram.hop_length * 4)
+    return F.pad(samples, (0, max(0, shortest - len(samples))))
+
+
 class RenderedRecordings:
     """Recordings through the codes: measures, features and an example.
 
@@ -119,16 +128,12 @@ class RenderedRecordings:
 
     def add(self, group: str, recordings: Sequence[Recording], progress: Progress) -> None:
         """Render the recordings of a group; short ones are padded to a window."""
-        spectrogram = self.model.spectrogram
         longest = max(recordings, key=lambda r: len(r.samples))
         for number, recording in enumerate(recordings):
             text = f"Rendering {recording.name}..."
             stage = _renamed(progress, text, number, len(recordings))
             stage(0.0, text)
-            samples = recording.samples[: round(MAX_RECORDING_S * spectrogram.sample_rate)]
-            samples = samples / samples.abs().max().clamp(min=MIN_FILE_PEAK)
-            shortest = max(spectrogram.n_fft, spectrogram.hop_length * 4)
-            samples = F.pad(samples, (0, max(0, shortest - len(samples))))
+            samples = padded(recording, self.model.spectrogram)
             sounds = reconstruct(self.model, samples, self.methods, stage)
             self._append(group, None, samples)
             for name, sound in sounds.items():

@@ -49,6 +49,7 @@ def save_model(
     timeline: TrainedTimeline | None = None,
     vocoder: TrainedVocoder | None = None,
     provenance: Provenance | None = None,
+    evaluation: dict[str, float] | None = None,
 ) -> None:
     """Write a trained model to a ``.distill`` file, whole or not at all.
 
@@ -62,6 +63,7 @@ def save_model(
         timeline: result of `train_timeline`. Without it, takes are drawn with ``continue``.
         vocoder: result of `train_vocoder`. Without it, takes are played by ``mel-griffin-lim``.
         provenance: where the model comes from, for its card. All dates in the file are those of it.
+        evaluation: result of `measure_takes`, for its card.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -96,6 +98,7 @@ def save_model(
         health=vqvae.health,
         losses={"train_losses": history.train_losses, "val_losses": history.val_losses},
         provenance=provenance.entry if provenance else None,
+        evaluation=evaluation,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from distill_prior_gen.checkpoint.card import describe_takes
 from distill_prior_gen.training.data import MAX_FILES, MIN_EPOCH_CHUNKS, MIN_FILES
 from distill_prior_gen.training.inspection import InspectedRecording
 from distill_prior_gen.training.settings import (
@@ -171,7 +172,7 @@ def _plot(stage: str, losses: dict[str, Any]) -> str:
 
 
 def show_result(result: dict[str, Any]) -> str:
-    """How close a model comes to recordings that it has not heard, as a Markdown table.
+    """How close a model and its takes come to recordings, as a Markdown table.
 
     Args:
         result: what ``train --json`` prints, or {}.
@@ -191,6 +192,8 @@ def show_result(result: dict[str, Any]) -> str:
         rows.append(
             ("held-out recordings differ after codes and vocoder by", f"{text}, {reference}")
         )
+    if takes := result["takes"]:
+        rows = [*describe_takes(takes), *rows]
     lines = [("How close it comes", "lower is closer"), ("---", "---"), *rows]
     return "\n".join(f"| {left} | {right} |" for left, right in lines)
 

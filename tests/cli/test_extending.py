@@ -11,8 +11,16 @@ import torch
 from click.testing import CliRunner
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-from distill_prior_gen.checkpoint import read_checkpoint
-from distill_prior_gen.checkpoint.provenance import PROVENANCE, read_provenance
+from distill_prior_gen.checkpoint import read_checkpoint, replace_prior
+from distill_prior_gen.checkpoint.card import describe_takes, model_card
+from distill_prior_gen.checkpoint.description import describe_model
+from distill_prior_gen.checkpoint.provenance import (
+    EVALUATION,
+    PROVENANCE,
+    read_evaluation,
+    read_provenance,
+)
+from distill_prior_gen.checkpoint.writing import save_contents
 from distill_prior_gen.cli import cli
 from distill_prior_gen.networks.timeline import TimelineNetwork
 from distill_prior_gen.training import data, timeline, vocoder
@@ -195,6 +203,7 @@ def test_the_card_tells_recordings_command_and_figures(run, tmp_path):
     assert str(tmp_path) not in card
     assert "The seed is 7." in card
     assert "| mel error of held-out recordings | " in card
+    assert "| distance of takes from the recordings | " in card
     printed = run("info", "--card", "m.distill").stdout
     assert printed == card.replace(card[card.index("![") : card.index("## Recordings")], "")
 
@@ -233,6 +242,23 @@ def origin(*recordings, **other):
 )
 def test_an_origin_that_makes_no_sense_is_not_shown(contents):
     assert read_provenance(contents) is None
+
+
+FIGURES = {"takes": 8, "seconds": 5.0, "kernel": 2.5, "kernel_of_noise": 80, "copies": 0.01}
+
+
+def test_figures_of_takes_are_read_strictly_and_dropped_with_their_networks(tmp_path, former):
+    assert read_evaluation({EVALUATION: FIGURES | {"unknown": 1}}) == FIGURES
+    for wrong in ({}, [], 1, FIGURES | {"kernel": "2"}, FIGURES | {"copies": float("nan")}):
+        assert read_evaluation({EVALUATION: wrong}) is None
+    checkpoint = read_checkpoint(former)
+    rows = describe_takes(FIGURES)
+    assert rows[0][1] == "2.5; of white noise 80.0"
+    assert rows[1][1] == "1%, of 8 takes of 5 s"
+    save_contents(former, checkpoint.contents | {EVALUATION: FIGURES}, overwrite=True)
+    assert all(text in model_card(describe_model(former)) for _, text in rows)
+    replace_prior(former, checkpoint.build_prior())
+    assert describe_model(former)["evaluation"] is None
 
 
 def test_texts_of_an_origin_are_printable_and_short():

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from distill_prior_gen import GenerationConfig, load_model
 from distill_prior_gen.cli import cli
-from distill_prior_gen.evaluation.closeness import measure_closeness
+from distill_prior_gen.evaluation.closeness import measure_closeness, measure_takes
 from distill_prior_gen.evaluation.rendering import compare, reconstruct
 from distill_prior_gen.training.data import Dataset
 from distill_prior_gen.training.recording import Recording
@@ -183,3 +183,25 @@ def test_the_features_of_all_sounds_are_kept_for_the_picture(model, dataset):
     assert all(np.isfinite(f.rows).all() for f in result.features.values())
     assert result.example.name == "200.wav"
     assert list(result.example.sounds) == ["recording", "mel-griffin-lim", "torchaudio"]
+
+
+def test_the_figures_of_a_few_takes_are_those_of_the_evaluation(model, dataset):
+    reports = []
+    figures = measure_takes(model, dataset, lambda share, text: reports.append(share))
+    config = GenerationConfig(duration=5, seed=0)
+    whole = measure_closeness(model, dataset, config, 8, ["auto"], ["auto"])
+    rows = {row["sound"]: row for row in whole.unpaired}
+    assert figures == {
+        "takes": 8,
+        "seconds": 5,
+        "kernel": rows["takes, continue, trained"]["kernel"],
+        "kernel_of_noise": rows["white noise"]["kernel"],
+        "copies": whole.novelty["continue"].summary["copies"],
+    }
+    assert reports == sorted(reports)
+
+
+def test_a_few_takes_are_not_compared_with_hardly_any_seconds(model):
+    recordings = [Recording(f"{hz}.wav", tone(hz, 0.3)) for hz in (200, 400, 800, 1600)]
+    dataset = Dataset(recordings[1:], recordings[:1], model.spectrogram, 0.5)
+    assert measure_takes(model, dataset) is None
