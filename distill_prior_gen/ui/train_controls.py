@@ -57,13 +57,16 @@ class RunPanel:
     """The components that show how a training goes.
 
     Attributes:
+        queueing: the row with the trainings that wait, which is hidden if there is none.
         original, copy, take: previews.
         files: model card and picture.
     """
 
     progress: gr.HTML
     stop: gr.Button
-    queue: gr.Markdown
+    queueing: gr.Row
+    waiting: gr.Dropdown
+    remove: gr.Button
     verdicts: gr.Markdown
     curves: gr.HTML
     original: gr.Audio
@@ -74,8 +77,8 @@ class RunPanel:
 
     @property
     def outputs(self) -> list[Any]:
-        """All components."""
-        return list(vars(self).values())
+        """All components but the button of the queue."""
+        return [component for name, component in vars(self).items() if name != "remove"]
 
 
 def build_recordings_panel(folders: list[str]) -> RecordingsPanel:
@@ -141,7 +144,9 @@ def build_run_panel() -> RunPanel:
     """Build the components that show how a training goes."""
     progress = gr.HTML()
     stop = gr.Button("Stop and keep the best", visible=False)
-    queue = gr.Markdown()
+    with gr.Row(visible=False, equal_height=True) as queueing:
+        waiting = gr.Dropdown([], label="Waiting trainings", interactive=True)
+        remove = gr.Button("Remove from the queue")
     verdicts = gr.Markdown()
     curves = gr.HTML()
     original, copy, take = (
@@ -150,4 +155,7 @@ def build_run_panel() -> RunPanel:
     )
     result = gr.Markdown()
     files = gr.File(label="Model card and picture", visible=False, interactive=False)
-    return RunPanel(progress, stop, queue, verdicts, curves, original, copy, take, result, files)
+    return RunPanel(
+        progress, stop, queueing, waiting, remove, verdicts, curves, original, copy, take, result,
+        files,
+    )  # fmt: skip

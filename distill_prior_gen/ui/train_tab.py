@@ -7,6 +7,7 @@ This module connects the components of `train_controls` with the functions of `t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ from distill_prior_gen.ui.train_view import (
     newest_previews,
     show_curves,
     show_progress,
-    show_queue,
     show_result,
     show_verdicts,
 )
@@ -96,7 +96,7 @@ def _connect_recordings(
     panel.folder.input(open_folder, panel.folder, shown, **inspecting)
     panel.heard.input(listen, [panel.heard, material], panel.player, **NO_PROGRESS)
     plan: dict[str, Any] = {
-        "fn": _plan,
+        "fn": partial(_plan, trainer),
         "inputs": [material, panel.ticked, start.epochs, start.prior_epochs, start.stages],
         "outputs": [start.plan, start.train],
         **NO_PROGRESS,
@@ -120,6 +120,7 @@ def _show_material(trainer: Trainer, material: Material, name: str) -> list[Any]
 
 
 def _plan(
+    trainer: Trainer,
     material: Material,
     ticked: Sequence[str],
     epochs: int | None,
@@ -128,7 +129,8 @@ def _plan(
 ) -> tuple[str, gr.Button]:
     if epochs is None or prior_epochs is None:
         return "The numbers of epochs are missing.", gr.Button(interactive=False)
-    text, possible = describe_plan(material.recordings, ticked, epochs, prior_epochs, stages)
+    settings = epochs, prior_epochs, stages
+    text, possible = describe_plan(material.recordings, ticked, *settings, trainer.costs)
     return text, gr.Button(interactive=possible)
 
 
@@ -179,6 +181,7 @@ def _connect_trainings(
     resumed = [start.unfinished, material, ticked]
     start.resume.click(resume, resumed, own, **NO_PROGRESS).success(**look)
     run.stop.click(trainer.stop, None, None, **NO_PROGRESS)
+    run.remove.click(trainer.remove, run.waiting, None, **NO_PROGRESS).success(**look)
     timer.tick(**look)
     for event in (gr.on(None, **look), *(tab.select(**look) for tab in open_tab())):
         event.then(choices, None, start.source, **NO_PROGRESS)
@@ -196,22 +199,26 @@ def _watch(trainer: Trainer, shown: dict[str, Any]) -> list[Any]:
     status = job.status if job else {}
     previews = newest_previews(preview_folder(job.output)) if job else {}
     ended = job is not None and job.state in (DONE, STOPPED)
-    unfinished = trainer.unfinished()
-    lists_changed = shown.get("unfinished") != unfinished
-    shown["unfinished"] = unfinished
     return [
         show_progress(job, trainer.message(job) if job else ""),
         gr.Button(visible=job is not None and job.state == RUNNING),
-        show_queue(jobs),
+        *_names(trainer.waiting(), "waiting", shown),
         show_verdicts(status),
         show_curves(status),
         *(_player(kind, previews.get(kind), shown) for kind in ("original", "copy", "take")),
         show_result(job.result) if job else "",
         _files(job if ended else None, shown),
-        gr.Row(visible=bool(unfinished)) if lists_changed else gr.skip(),
-        gr.Dropdown(unfinished, value=next(iter(unfinished), None)) if lists_changed else gr.skip(),
+        *_names(trainer.unfinished(), "unfinished", shown),
         gr.Timer(active=any(other.state in (WAITING, RUNNING) for other in jobs)),
     ]
+
+
+def _names(names: list[str], kind: str, shown: dict[str, Any]) -> list[Any]:
+    """Updates of a row, which is hidden if there are no names, and of the list in it."""
+    if shown.get(kind) == names:
+        return [gr.skip(), gr.skip()]
+    shown[kind] = names
+    return [gr.Row(visible=bool(names)), gr.Dropdown(names, value=next(iter(names), None))]
 
 
 def _player(kind: str, path: Path | None, shown: dict[str, Any]) -> Any:

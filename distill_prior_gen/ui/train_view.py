@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from distill_prior_gen.training.settings import (
 )
 from distill_prior_gen.ui.training_jobs import DONE, FAILED, RUNNING, STOPPED, WAITING, Job
 
-CHUNK_COST_S = {"VQ-VAE": 0.012, "prior": 0.0134}
-EPOCH_COST_S = {"timeline": 2.5, "vocoder": 5.5}
-"""Seconds of one chunk and of one epoch on two cores, from the measurements in docs/training.md."""
+EPOCH_CHUNKS = {"timeline": 200, "vocoder": 450}
+"""Steps of a VQ-VAE with this number of chunks take as long as an epoch of the stage."""
 
 WIDTH, HEIGHT = 300, 110
 """Size of a plot of losses."""
@@ -51,8 +50,13 @@ def describe_plan(
     vqvae_epochs: int,
     prior_epochs: int,
     more_stages: Collection[str],
+    costs: Mapping[str, float],
 ) -> tuple[str, bool]:
-    """What a training with the ticked recordings will be, and whether it is possible."""
+    """What a training with the ticked recordings will be, and whether it is possible.
+
+    Args:
+        costs: result of `measure_chunk_costs`.
+    """
     chosen = [item for item in recordings if item.name in ticked and item.usable]
     if not recordings:
         return "Choose recordings first.", False
@@ -62,11 +66,11 @@ def describe_plan(
         what = "more" if count < MIN_FILES else "fewer"
         return f"{sound} Training takes {MIN_FILES} to {MAX_FILES}; choose {what}.", False
     sizes = VQVAESettings.for_files(count)
-    minutes = estimate_seconds(count, seconds, vqvae_epochs, prior_epochs, more_stages) / 60
+    expected = estimate_seconds(count, seconds, vqvae_epochs, prior_epochs, more_stages, costs)
     return (
         f"{sound} About a fifth is held out to measure. The model gets {sizes.levels} levels of "
-        f"{sizes.codebook_size} codes. On two cores that have nothing else to do, it takes about "
-        f"{max(1, round(minutes))} minutes.",
+        f"{sizes.codebook_size} codes. At the speed that was measured, it takes about "
+        f"{_minutes(expected)}.",
         True,
     )
 
@@ -77,8 +81,9 @@ def estimate_seconds(
     vqvae_epochs: int,
     prior_epochs: int,
     more_stages: Collection[str],
+    costs: Mapping[str, float],
 ) -> float:
-    """Expected time of a training on two cores, in seconds."""
+    """Expected time of a training in seconds."""
     chunks = max(MIN_EPOCH_CHUNKS, 0.8 * seconds)
     small, prior = PriorSettings(), PriorSettings.for_files(files)
     # The time for a token grows with the number of parameters.
@@ -88,9 +93,9 @@ def estimate_seconds(
         "vocoder": VocoderSettings.for_files(files).epochs,
     }
     return (
-        vqvae_epochs * chunks * CHUNK_COST_S["VQ-VAE"]
-        + prior_epochs * chunks * CHUNK_COST_S["prior"] * size
-        + sum(epochs[stage] * EPOCH_COST_S[stage] for stage in more_stages)
+        vqvae_epochs * chunks * costs["VQ-VAE"]
+        + prior_epochs * chunks * costs["prior"] * size
+        + sum(epochs[stage] * EPOCH_CHUNKS[stage] * costs["VQ-VAE"] for stage in more_stages)
     )
 
 
@@ -124,13 +129,12 @@ def _time_left(seconds: float | None) -> str:
         return ""
     if seconds < 90:
         return f"About {max(1, round(seconds))} seconds left."
-    return f"About {round(seconds / 60)} minutes left."
+    return f"About {_minutes(seconds)} left."
 
 
-def show_queue(jobs: Iterable[Job]) -> str:
-    """The trainings that wait, as Markdown."""
-    waiting = [f"`{job.output.stem}`" for job in jobs if job.state == WAITING]
-    return f"Next: {', '.join(waiting)}" if waiting else ""
+def _minutes(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} minute{'s' * (minutes > 1)}"
 
 
 def show_verdicts(status: dict[str, Any]) -> str:

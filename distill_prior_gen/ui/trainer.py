@@ -22,6 +22,7 @@ from distill_prior_gen.training.data import MAX_FILES
 from distill_prior_gen.training.inspection import RATE, InspectedRecording, inspect_recordings
 from distill_prior_gen.training.previews import preview_folder
 from distill_prior_gen.training.resuming import SUFFIX, checkpoint_path
+from distill_prior_gen.training.speed import measure_chunk_costs
 from distill_prior_gen.ui import library
 from distill_prior_gen.ui.page_messages import explain, refusal
 from distill_prior_gen.ui.recording_folders import files_in, find_folders, gather, name_uploads
@@ -62,9 +63,14 @@ class Material:
 
 
 class Trainer:
-    """The trainings of an app. All browser sessions see the same ones."""
+    """The trainings of an app. All browser sessions see the same ones.
+
+    Attributes:
+        costs: result of `measure_chunk_costs`, or {} until recordings have been chosen.
+    """
 
     def __init__(self, context: TabContext) -> None:
+        self.costs: dict[str, float] = {}
         self.context = context
         self.queue = TrainingQueue()
         atexit.register(self.stop_all)
@@ -95,7 +101,11 @@ class Trainer:
     def _inspect(self, files: dict[str, Path], name: str, progress: gr.Progress) -> Material:
         if len(files) > MAX_FILES:
             raise refusal(f"These are {len(files)} recordings; choose at most {MAX_FILES}.")
-        return Material(inspect_recordings(files, lambda x, text: progress(x, desc=text)), name)
+        found = inspect_recordings(files, lambda x, text: progress(x, desc=text))
+        if found and not self.costs:
+            progress(1.0, desc="Measuring the speed of this machine...")
+            self.costs = measure_chunk_costs(self.context.device)
+        return Material(found, name)
 
     def listen(self, name: Any, material: Material) -> tuple[int, Any]:
         """Sample rate and samples of the beginning of a recording."""
@@ -207,6 +217,22 @@ class Trainer:
         """End the running training early, and keep the best."""
         if job := self.queue.running:
             job.stop()
+
+    def waiting(self) -> list[str]:
+        """Names of the models whose training waits."""
+        return [job.output.stem for job in self.queue.jobs if job.state == WAITING]
+
+    def remove(self, name: Any) -> None:
+        """Take a training that waits out of the queue.
+
+        Raises:
+            gr.Error: if none of this name waits.
+        """
+        waiting = [job for job in self.queue.jobs if job.state == WAITING]
+        job = next((job for job in waiting if job.output.stem == name), None)
+        if job is None:
+            raise refusal(f"No training of {shortened(name)} waits; choose one from the list.")
+        job.stop()
 
     def stop_all(self) -> None:
         """End all trainings, because the app ends."""

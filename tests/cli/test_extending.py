@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -249,7 +250,8 @@ FIGURES = {"takes": 8, "seconds": 5.0, "kernel": 2.5, "kernel_of_noise": 80, "co
 
 def test_figures_of_takes_are_read_strictly_and_dropped_with_their_networks(tmp_path, former):
     assert read_evaluation({EVALUATION: FIGURES | {"unknown": 1}}) == FIGURES
-    for wrong in ({}, [], 1, FIGURES | {"kernel": "2"}, FIGURES | {"copies": float("nan")}):
+    no_numbers: list[Any] = [FIGURES | {"kernel": "2"}, FIGURES | {"copies": float("nan")}]
+    for wrong in [{}, [], 1, *no_numbers]:
         assert read_evaluation({EVALUATION: wrong}) is None
     checkpoint = read_checkpoint(former)
     rows = describe_takes(FIGURES)

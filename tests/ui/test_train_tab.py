@@ -18,12 +18,11 @@ from distill_prior_gen.ui.train_view import (
     newest_previews,
     show_curves,
     show_progress,
-    show_queue,
     show_result,
     show_verdicts,
 )
 from distill_prior_gen.ui.trainer import Material, Trainer
-from distill_prior_gen.ui.training_jobs import FAILED, RUNNING, WAITING, Job, TrainingQueue
+from distill_prior_gen.ui.training_jobs import FAILED, RUNNING, STOPPED, WAITING, Job, TrainingQueue
 from tests.helpers.models import write_model
 from tests.training.test_training import sound
 
@@ -170,6 +169,19 @@ def test_stopped_trainings_go_on_with_the_recordings_they_began_with(trainer, ma
             trainer.resume(name, material, [])
 
 
+def test_a_training_that_waits_can_be_taken_out_of_the_queue(trainer, material, place):
+    first, second = (start(trainer, material, name=name) for name in ("first", "second"))
+    assert trainer.waiting() == ["first", "second"]
+    trainer.remove("first")
+    assert (first.state, second.state) == (STOPPED, WAITING)
+    assert trainer.waiting() == ["second"]
+    first.run()  # the queue comes to it, and leaves it out
+    assert not first.output.exists()
+    for name in ("first", "../models/second", None):
+        with pytest.raises(gr.Error, match="waits; choose one from the list"):
+            trainer.remove(name)
+
+
 def test_after_a_restart_resuming_takes_the_chosen_recordings(trainer, material, place):
     checkpoint_path(place / "models" / "old.distill").touch()
     with pytest.raises(gr.Error, match="Choose the recordings first"):
@@ -194,6 +206,10 @@ def test_uploads_of_one_name_are_all_kept(tmp_path):
     assert (tmp_path / "new" / "within" / "a").read_text() == "first"
 
 
+COSTS = {"VQ-VAE": 0.012, "prior": 0.0134}
+"""Of the machine that the figures in docs/training.md were measured on."""
+
+
 def recordings(count, seconds=10.0):
     return [InspectedRecording(f"{index}.wav", Path(), seconds, -20.0) for index in range(count)]
 
@@ -201,19 +217,22 @@ def recordings(count, seconds=10.0):
 def test_the_plan_counts_only_what_is_ticked_and_usable():
     found = [*recordings(8), InspectedRecording("8.wav", Path(), 3.0, usable=False)]
     ticked = [item.name for item in found[2:]]
-    text, possible = describe_plan(found, ticked, 40, 40, ["timeline", "vocoder"])
+    text, possible = describe_plan(found, ticked, 40, 40, ["timeline", "vocoder"], COSTS)
     assert possible
     assert "**6 recordings, 60.0 seconds of sound.**" in text
     assert "3 levels of 64 codes" in text
-    assert describe_plan(found, ticked[:4], 40, 40, [])[1] is False
-    assert "choose more" in describe_plan(found, ticked[:4], 40, 40, [])[0]
-    assert describe_plan([], [], 40, 40, []) == ("Choose recordings first.", False)
+    text, possible = describe_plan(found, ticked[:4], 40, 40, [], COSTS)
+    assert not possible
+    assert "choose more" in text
+    assert describe_plan([], [], 40, 40, [], {}) == ("Choose recordings first.", False)
 
 
 def test_the_expected_time_is_that_of_the_measured_training():
     # 23 recordings of 119 s took 97 s without the last two stages, which take three minutes.
     both = [
-        describe_plan(recordings(23, 119 / 23), [f"{i}.wav" for i in range(23)], 40, 40, stages)
+        describe_plan(
+            recordings(23, 119 / 23), [f"{i}.wav" for i in range(23)], 40, 40, stages, COSTS
+        )
         for stages in ([], ["timeline", "vocoder"])
     ]
     assert [text.split("about ")[1] for text, _ in both] == ["2 minutes.", "5 minutes."]
@@ -248,12 +267,16 @@ def test_progress_curves_and_verdicts_of_a_status(tmp_path):
     assert show_curves({}) == show_verdicts({}) == show_progress(None, "") == ""
     job.state = FAILED
     assert "a&amp;b</b> has failed. no &lt;space&gt;" in show_progress(job, "no <space>")
-    assert show_queue([job, Job(tmp_path, tmp_path / "c.distill", (), WAITING)]) == "Next: `c`"
 
 
 def test_figures_of_a_result_are_shown_as_far_as_there_are_any():
-    result = {"vqvae": {"mel_error": 0.5}, "prior": None, "timeline": None, "vocoder": None}
+    result = {"vqvae": {"mel_error": 0.5}} | dict.fromkeys(
+        ("prior", "timeline", "vocoder", "takes")
+    )
     assert show_result(result).splitlines()[2:] == ["| mel error of held-out recordings | 0.500 |"]
+    takes = {"takes": 8, "seconds": 5.0, "kernel": 2.5, "kernel_of_noise": 80, "copies": 0.01}
+    first = show_result(result | {"takes": takes}).splitlines()[2]
+    assert first == "| distance of takes from the recordings | 2.5; of white noise 80.0 |"
     assert show_result({}) == ""
 
 
