@@ -227,7 +227,9 @@ def test_the_vqvae_reconstructs_more_than_the_mean_of_all_sounds(vqvae, dataset)
     assert vqvae.history.val_loss < 0.9 * losses[0]
 
 
-def test_the_prior_knows_more_than_how_frequent_codes_are(prior):
+@pytest.mark.slow
+def test_the_prior_knows_more_than_how_frequent_codes_are(vqvae, dataset):
+    prior = train_prior(vqvae.vqvae, dataset, replace(PRIOR, epochs=24), "cpu")
     assert prior.perplexity < 0.7 * prior.code_perplexity
 
 
