@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import tempfile
@@ -73,7 +72,6 @@ class Trainer:
         self.costs: dict[str, float] = {}
         self.context = context
         self.queue = TrainingQueue()
-        atexit.register(self.stop_all)
 
     @cached_property
     def _files(self) -> tempfile.TemporaryDirectory[str]:
@@ -233,11 +231,6 @@ class Trainer:
         if job is None:
             raise refusal(f"No training of {shortened(name)} waits; choose one from the list.")
         job.stop()
-
-    def stop_all(self) -> None:
-        """End all trainings, because the app ends."""
-        for job in reversed(self.queue.jobs):
-            job.stop()
 
     def shown_job(self) -> Job | None:
         """The training that runs, or the last one that has ended."""

@@ -1,14 +1,13 @@
 """Trainings in processes of their own, one at a time, in the order in which they were asked for.
 
 A training that crashes leaves the app alive, and a page that is closed leaves the training alive.
+If the app ends, its training ends early and keeps what it has learned.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +45,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.result: dict[str, Any] = {}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._files = tempfile.TemporaryDirectory(prefix="distill-prior-training-")
         self._status = Path(self._files.name, "status.json")
@@ -62,33 +61,26 @@ class Job:
 
     def run(self) -> None:
         """Train, and return when the process has ended; do nothing if it was stopped before."""
-        command = [sys.executable, "-m", "distill_prior_gen", "train", str(self.folder)]
-        command += ["-o", str(self.output), "--json", "--no-progress"]
+        command = [sys.executable, "-m", "distill_prior_gen.cli.training_process"]
+        command += ["train", str(self.folder), "-o", str(self.output), "--json", "--no-progress"]
         command += ["--status", str(self._status), *self.options]
-        with self._lock:
+        output, errors = (Path(self._files.name, name) for name in ("output", "errors"))
+        with self._lock, output.open("wb") as stdout, errors.open("wb") as stderr:
             if self.state != WAITING:
                 return
             self.state = RUNNING
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
-        output, errors = self._process.communicate()
-        self._end(self._process.returncode, output, errors)
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
+            self._process = process
+        code = process.wait()
+        self._end(code, *(path.read_text("utf-8", "replace") for path in (output, errors)))
 
     def stop(self) -> None:
         """End the training early and keep the best, or take it out of the queue."""
         with self._lock:
             if self.state == WAITING:
                 self.state = STOPPED
-            elif self._process and self._process.poll() is None:
-                # Windows has no Ctrl-C for another process; there the checkpoint is kept.
-                self._process.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
+            elif self._process and self._process.stdin:
+                self._process.stdin.close()
 
     def _end(self, code: int, output: str, errors: str) -> None:
         lines = [line for line in errors.splitlines() if line.strip()]

@@ -1,8 +1,12 @@
 """The Train tab in a real browser: from uploaded sounds to a take of the model."""
 
+import io
 import re
 import subprocess
+from contextlib import contextmanager
 
+import httpx
+import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect
@@ -12,7 +16,12 @@ from tests.ui import test_browser
 from tests.ui.test_browser import (
     ALONE,
     CHROMIUM,
+    IN_THE_APP,
+    audio,
+    generate,
     serve,
+    set_number,
+    wait_for_take,
 )
 
 pytestmark = [
@@ -37,17 +46,32 @@ def sounds(tmp_path):
     return [*paths, silent]
 
 
-@pytest.fixture
-def url(folder, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    process, url = serve([*ALONE, "models"], folder)
-    yield url
-    process.terminate()
+SERVERS = {"alone": [*ALONE, "models"], "in the app": IN_THE_APP}
+
+
+@contextmanager
+def server(folder, command):
+    process, url = serve(command, folder)
     try:
-        process.wait(60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+@pytest.fixture
+def url(folder, one_thread):
+    with server(folder, SERVERS["alone"]) as url:
+        yield url
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def choose_sounds(page, sounds):
@@ -71,6 +95,75 @@ def set_options(panel, epochs, prior_epochs):
         panel.get_by_label(stage, exact=True).uncheck()
 
 
+def train(panel, name):
+    panel.get_by_label("Name of the model").fill(name)
+    panel.get_by_role("button", name="Train", exact=True).click()
+    expect(panel.get_by_text(f"{name} is being trained")).to_be_visible()
+
+
+def expect_previews(panel):
+    """The same seconds of a recording appear as they are and as the model hears them."""
+    for label in ("A recording", "The same, as the model hears it"):
+        expect(panel.get_by_text(label, exact=True)).to_be_visible(timeout=TRAINING_MS)
+    links = panel.locator("a[href$='/audio.wav']")
+    for link in (links.nth(0), links.nth(1)):
+        sound, rate = soundfile.read(io.BytesIO(httpx.get(link.get_attribute("href")).content))
+        assert len(sound) / rate == pytest.approx(0.8, abs=0.05)
+        assert np.abs(sound).max() > 0.01
+
+
+def play(page, name):
+    """Make a take of a model that was just trained."""
+    page.get_by_role("tab", name="Prior").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile(f"^{name},"))
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    wait_for_take(page, 1)
+    sound, rate = audio(page)
+    assert len(sound) == rate == 48_000
+    assert np.abs(sound).max() > 0.01
+
+
+def test_a_training_is_heard_stopped_resumed_and_played(url, new_page, sounds):
+    page = new_page(url)
+    panel = choose_sounds(page, sounds)
+    set_options(panel, 10, 20)
+    train(panel, "bells")
+    expect_previews(panel)
+    page.close()
+
+    page = new_page(url)  # the training goes on without a page
+    page.get_by_role("tab", name="Train").click()
+    panel = page.locator("#distill-train")
+    panel.get_by_role("button", name="Stop and keep the best").click()
+    expect(panel.get_by_text("bells was stopped. What it has learned")).to_be_visible()
+    panel.get_by_role("button", name="Resume").click()
+    expect(panel.get_by_text("bells is ready.")).to_be_visible(timeout=TRAINING_MS)
+    expect(panel.get_by_role("cell", name="distance of takes from the recordings")).to_be_visible()
+    play(page, "bells")
+
+
+def test_a_training_goes_on_after_the_app_was_ended(folder, new_page, sounds, one_thread):
+    with server(folder, SERVERS["in the app"]) as url:
+        page = new_page(url)
+        panel = choose_sounds(page, sounds)
+        set_options(panel, 10, 20)
+        train(panel, "chimes")
+        expect_previews(panel)
+        page.close()
+    assert (folder / "models" / "chimes.distill").exists()
+    with server(folder, SERVERS["in the app"]) as url:
+        page = new_page(url)
+        page.get_by_role("tab", name="Train").click()
+        page.locator("#distill-train").get_by_role("button", name="Resume").click()
+        expect(page.get_by_text("Choose the recordings first that the training of")).to_be_visible()
+        panel = choose_sounds(page, sounds)
+        panel.get_by_role("button", name="Resume").click()
+        expect(panel.get_by_text("chimes is ready.")).to_be_visible(timeout=TRAINING_MS)
+        play(page, "chimes")
+        page.close()
+
+
 def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sounds):
     page, other = new_page(url), new_page(url)
     test_browser.choose_model(other, "steered")
@@ -81,8 +174,7 @@ def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sou
     expect(panel.get_by_role("button", name="Train", exact=True)).to_be_disabled()
     panel.get_by_role("checkbox", name=re.compile(r"^4\.wav")).check()
     set_options(panel, 2, 1)
-    panel.get_by_label("Name of the model").fill("quick")
-    panel.get_by_role("button", name="Train", exact=True).click()
+    train(panel, "quick")
     expect(panel.get_by_text("quick is ready.")).to_be_visible(timeout=TRAINING_MS)
     expect(panel.get_by_role("cell", name="quick.md")).to_be_visible()
     page.get_by_role("tab", name="Prior").click()

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -15,6 +17,8 @@ from distill_prior_gen.ui.training_jobs import (
     TrainingQueue,
 )
 from tests.training.test_training import TINY_PRIOR, sound
+
+resource = pytest.importorskip("resource")  # Windows has none
 
 SMALL = tuple(
     map(str, ("--codebook-size", 8, "--levels", 1, "--device", "cpu", "--no-timeline", *TINY_PRIOR))
@@ -94,3 +98,55 @@ def test_a_training_that_crashes_says_why_and_the_next_one_runs(trainings, sound
     assert killed.state == refused.state == FAILED
     assert "close other programs and resume it" in killed.message
     assert "Invalid value for '--levels'" in refused.message
+
+
+APP = """
+import sys, time
+from pathlib import Path
+from distill_prior_gen.ui.training_jobs import TrainingQueue
+
+job = TrainingQueue().add(Path("sounds"), Path("a.distill"), sys.argv[1:])
+while "prior" not in job.status.get("stages", {}):
+    time.sleep(0.05)
+print("training", flush=True)
+time.sleep(1000)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.posix
+def test_a_training_keeps_what_it_has_learned_if_the_app_is_killed(sounds, tmp_path):
+    app = subprocess.Popen(
+        [sys.executable, "-c", APP, *LONG], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert app.stdout.readline() == "training\n"
+    app.kill()
+    app.wait()
+    model = tmp_path / "a.distill"
+    wait(lambda: model.exists() and read_checkpoint(model).prior_state is not None)
+
+
+LINUX = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux")
+
+
+@LINUX
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "size", "message"),
+    [
+        (resource.RLIMIT_FSIZE, 1000, "the file would be larger than is allowed"),
+        (resource.RLIMIT_AS, 10**8, "out of memory while training the VQ-VAE; lower batch_size"),
+    ],
+)
+def test_a_full_disk_or_memory_is_explained_and_leaves_nothing_in_the_way(
+    trainings, sounds, tmp_path, limit, size, message
+):
+    full = trainings.add(sounds, tmp_path / "a.distill", [*QUICK, "--epochs", "10"])
+    wait(lambda: stages(full))
+    resource.prlimit(full._process.pid, limit, (size, resource.RLIM_INFINITY))
+    wait(lambda: full.state == FAILED)
+    assert message in full.message
+    assert not (tmp_path / "a.distill").exists()
+    again = trainings.add(sounds, tmp_path / "a.distill", QUICK)
+    wait(lambda: again.state not in (WAITING, RUNNING))
+    assert again.state == DONE, again.message
