@@ -123,16 +123,15 @@ def train(
                 print_note(note, quiet)
             exit_without_model(ctx, output)
         notes = _written_notes(outcome, files)
-        stopped = outcome.ended_early or bool(outcome.missing)
-        if not stopped:
+        if not outcome.unfinished:
             state.path.unlink(missing_ok=True)
-        interrupted = stopped or interruption.pending
+        interrupted = outcome.unfinished or interruption.pending
     notes = [
         *_network_notes(outcome),
         *notes,
         *fallback_notes(output, outcome.path, outcome.failure),
         *([_interruption_note(outcome, folder)] if interrupted else []),
-        *(resume_notes(state, command) if stopped else []),
+        *(resume_notes(state, command) if outcome.unfinished else []),
     ]
     report_result(
         plan.dataset, _result(outcome, files), given["seed"], start, notes, as_json, quiet
@@ -181,6 +180,7 @@ def _result(outcome: Outcome, files: Files) -> dict[str, Any]:
         "vocoder": vocoder_result(outcome.vocoder) if outcome.vocoder else None,
         "memory": memory_result(outcome.memory) if outcome.memory else None,
         "takes": outcome.evaluation,
+        "unfinished": outcome.unfinished,
     }
 
 

@@ -78,6 +78,11 @@ class Outcome:
         return any(history.interrupted for history in self.histories.values())
 
     @property
+    def unfinished(self) -> bool:
+        """Whether Ctrl-C left something to train."""
+        return self.ended_early or bool(self.missing)
+
+    @property
     def missing(self) -> list[str]:
         """Names of the networks that Ctrl-C left out."""
         return [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ SUFFIX = ".checkpoint"
 """What is added to the name of a model for the name of its checkpoint."""
 
 INTERVAL_S = 30.0
-"""Seconds between checkpoints, at least."""
+"""Seconds between checkpoints, at least. The first one is due at once."""
 
 MAX_COST = 0.01
 """Share of the time that writing them takes, at most."""
@@ -82,7 +83,7 @@ class TrainingState:
     failure: str = ""
 
     def __post_init__(self) -> None:
-        self._written, self._cost = time.monotonic(), 0.0
+        self._written, self._cost = -math.inf, 0.0
 
     @property
     def due(self) -> bool:

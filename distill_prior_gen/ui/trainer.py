@@ -240,6 +240,7 @@ class Trainer:
     def message(self, job: Job) -> str:
         """Why a training has ended, without folders that are not shown to other machines."""
         if job.state == STOPPED and job.result:
-            return "What it has learned so far is kept; Resume goes on."
+            further = "; Resume goes on" if checkpoint_path(job.output).exists() else ""
+            return f"What it has learned so far is kept{further}."
         text = job.message.replace(str(job.folder), job.folder.name).removeprefix("Error: ")
         return str(explain(ValueError(text), self.context).message)

@@ -92,8 +92,9 @@ class Job:
                 "the training was ended by the system, perhaps because memory was used up; close "
                 "other programs and resume it"
             )
-        states = {0: DONE, INTERRUPTED: STOPPED}
-        self.state = states.get(code, FAILED)
+        # Without something left to train, it was stopped while its takes were measured.
+        stopped = STOPPED if self.result.get("unfinished", True) else DONE
+        self.state = {0: DONE, INTERRUPTED: stopped}.get(code, FAILED)
 
 
 class TrainingQueue:

@@ -297,8 +297,8 @@ def test_checkpoints_take_less_than_a_hundredth_of_the_time(tmp_path, monkeypatc
         if state.due:
             state.write("prior", {"network": {}})
             written.append(second)
-    assert written[0] == 29
-    assert 2.0 * len(written) / now[0] <= 0.0105
+    assert written[0] == 0  # a training can be resumed from the beginning
+    assert 2.0 * len(written[1:]) / now[0] <= 0.0105
 
 
 # Faults

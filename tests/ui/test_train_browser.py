@@ -23,6 +23,7 @@ from tests.ui.test_browser import (
     set_number,
     wait_for_take,
 )
+from tests.ui.test_training_jobs import wait
 
 pytestmark = [
     pytest.mark.slow,
@@ -127,7 +128,7 @@ def play(page, name):
 def test_a_training_is_heard_stopped_resumed_and_played(url, new_page, sounds):
     page = new_page(url)
     panel = choose_sounds(page, sounds)
-    set_options(panel, 10, 20)
+    set_options(panel, 16, 1)
     train(panel, "bells")
     expect_previews(panel)
     page.close()
@@ -147,11 +148,11 @@ def test_a_training_goes_on_after_the_app_was_ended(folder, new_page, sounds, on
     with server(folder, SERVERS["in the app"]) as url:
         page = new_page(url)
         panel = choose_sounds(page, sounds)
-        set_options(panel, 10, 20)
+        set_options(panel, 16, 1)
         train(panel, "chimes")
         expect_previews(panel)
         page.close()
-    assert (folder / "models" / "chimes.distill").exists()
+    wait(lambda: (folder / "models" / "chimes.distill").exists())
     with server(folder, SERVERS["in the app"]) as url:
         page = new_page(url)
         page.get_by_role("tab", name="Train").click()
