@@ -14,7 +14,7 @@ from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.checkpoint.archive import FORMAT
 from distill_prior_gen.checkpoint.checks import VERSION
 from distill_prior_gen.checkpoint.errors import ModelFileError
-from distill_prior_gen.checkpoint.provenance import EVALUATION, PROVENANCE
+from distill_prior_gen.checkpoint.provenance import EVALUATION
 from distill_prior_gen.checkpoint.reading import Checkpoint, read_checkpoint
 from distill_prior_gen.checkpoint.timeline import timeline_entries
 from distill_prior_gen.checkpoint.vocoder import vocoder_entries
@@ -41,8 +41,7 @@ def write_checkpoint(
     training: dict[str, Any] | None = None,
     health: dict[str, dict[str, float]] | None = None,
     losses: dict[str, Any] | None = None,
-    provenance: dict[str, Any] | None = None,
-    evaluation: dict[str, float] | None = None,
+    others: dict[str, Any] | None = None,
 ) -> None:
     """Write a v2 model file, as a whole or not at all.
 
@@ -58,8 +57,7 @@ def write_checkpoint(
         training: settings that the VQ-VAE was trained with.
         health: ``utilization``, ``perplexity`` and ``dead_codes`` of ``level_0`` and so on.
         losses: losses of the VQ-VAE by epoch.
-        provenance: where the model comes from; see `read_provenance`.
-        evaluation: how close its takes come to its recordings; see `read_evaluation`.
+        others: further entries, such as `PROVENANCE` and `EVALUATION`.
 
     Raises:
         FileExistsError: if `path` exists and `overwrite` is False.
@@ -81,11 +79,7 @@ def write_checkpoint(
         contents |= timeline_entries(timeline, dict(timeline_metadata or {}))
     if vocoder is not None:
         contents |= vocoder_entries(vocoder, dict(vocoder_metadata or {}))
-    if provenance is not None:
-        contents[PROVENANCE] = provenance
-    if evaluation is not None:
-        contents[EVALUATION] = evaluation
-    save_contents(path, contents, overwrite)
+    save_contents(path, contents | (others or {}), overwrite)
 
 
 def save_contents(path: Path, contents: dict[str, Any], overwrite: bool) -> None:

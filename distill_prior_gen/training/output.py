@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from distill_prior_gen.atomic import atomic_write
 from distill_prior_gen.checkpoint import write_checkpoint
+from distill_prior_gen.checkpoint.provenance import EVALUATION, PROVENANCE
 from distill_prior_gen.networks.prior import Prior
 from distill_prior_gen.networks.vqvae import VQVAE, grid_shape
 from distill_prior_gen.training.data import Dataset
@@ -69,8 +71,8 @@ def save_model(
         FileExistsError: if `path` exists and `overwrite` is False.
         OSError: if the file cannot be written.
     """
-    history = vqvae.history
     date = provenance.date if provenance else training_date()
+    others = {PROVENANCE: provenance and provenance.entry, EVALUATION: evaluation}
     write_checkpoint(
         path,
         vqvae.vqvae,
@@ -79,14 +81,10 @@ def save_model(
         float(dataset.chunk_duration),
         metadata={
             "model_id": provenance.model_id if provenance else str(uuid.uuid4()),
-            "dataset_name": dataset.name,
-            "dataset_file_count": dataset.files,
-            "dataset_total_duration_s": dataset.seconds,
             "training_date": date,
             "save_date": date,
-            "training_epochs": len(history.val_losses),
-            "final_train_loss": history.train_losses[history.epoch - 1],
-            "final_val_loss": history.val_loss,
+            **_dataset_metadata(dataset),
+            **_loss_metadata(vqvae.history),
         },
         prior_metadata=prior.metadata | {"training_date": date} if prior else None,
         overwrite=overwrite,
@@ -96,10 +94,28 @@ def save_model(
         vocoder_metadata=vocoder.metadata if vocoder else None,
         training=asdict(vqvae.settings),
         health=vqvae.health,
-        losses={"train_losses": history.train_losses, "val_losses": history.val_losses},
-        provenance=provenance.entry if provenance else None,
-        evaluation=evaluation,
+        losses={
+            "train_losses": vqvae.history.train_losses,
+            "val_losses": vqvae.history.val_losses,
+        },
+        others={key: value for key, value in others.items() if value},
     )
+
+
+def _dataset_metadata(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "dataset_name": dataset.name,
+        "dataset_file_count": dataset.files,
+        "dataset_total_duration_s": dataset.seconds,
+    }
+
+
+def _loss_metadata(history: TrainingHistory) -> dict[str, Any]:
+    return {
+        "training_epochs": len(history.val_losses),
+        "final_train_loss": history.train_losses[history.epoch - 1],
+        "final_val_loss": history.val_loss,
+    }
 
 
 def model_bytes(dataset: Dataset, vqvae: VQVAESettings, prior: PriorSettings) -> int:
