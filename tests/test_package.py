@@ -1,3 +1,5 @@
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,7 +93,8 @@ def test_packages_contain_what_git_knows_and_nothing_else(target, tmp_path):
     for stray in ("distill_prior_gen/stray.py", "tests/stray.wav", "docs/stray/a.md", "stray.py"):
         (copy / stray).parent.mkdir(exist_ok=True)
         (copy / stray).touch()
-    run("-m", "hatchling", "build", "-t", target, "-d", str(tmp_path), cwd=copy, check=True)
+    build = ["-m", "hatchling", "build", "-t", target, "-d"]
+    run(*build, str(tmp_path), cwd=copy, check=True)
     if target == "sdist":
         with tarfile.open(*tmp_path.glob("*.tar.gz")) as archive:
             packed = {name.split("/", 1)[1] for name in archive.getnames()} - {"PKG-INFO"}
@@ -103,3 +106,23 @@ def test_packages_contain_what_git_knows_and_nothing_else(target, tmp_path):
         moved = {"distill_prior_gen/autoload.py", "distill_prior_gen_autoload.py"}
         assert packed - moved == package - moved
         assert "distill_prior_gen_autoload.py" in packed
+    (first,) = (*tmp_path.glob("*.tar.gz"), *tmp_path.glob("*.whl"))
+    for path in copy.rglob("*.py"):
+        os.utime(path, (1, 1))
+    run(*build, str(tmp_path / "again"), cwd=copy, check=True)
+    assert (tmp_path / "again" / first.name).read_bytes() == first.read_bytes()
+
+
+def test_links_of_the_page_in_the_package_index_lead_to_files_of_the_version():
+    tag = f"v{distill_prior_gen.__version__}"
+    home = "https://github.com/distill-prior-gen/distill-prior-gen/blob/"
+    pictures = "https://raw.githubusercontent.com/distill-prior-gen/distill-prior-gen/"
+    page = metadata.metadata("distill-prior-gen").get_payload()
+    links = re.findall(r"(!?)\[[^]]*\]\(([^)#]+)[^)]*\)", page)
+    assert [link for picture, link in links if picture] > []
+    for picture, link in links:
+        assert link.startswith("https://")
+        if link.startswith((home, pictures)):
+            found, name = link.removeprefix(pictures if picture else home).split("/", 1)
+            assert found == tag
+            assert (ROOT / name).is_file()
