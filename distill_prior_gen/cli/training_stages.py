@@ -213,7 +213,9 @@ def _measure_takes(outcome: Outcome, report: Progress) -> None:
     from distill_prior_gen.evaluation.closeness import measure_takes
     from distill_prior_gen.model import load_model
 
-    dataset = outcome.plan.dataset
+    dataset, status = outcome.plan.dataset, outcome.plan.status
+    if status:
+        status.current = ""
     with explain_failure(f"{outcome.path} is complete"), defer_signals() as interruption:
         try:
             with interruption.allowed():

@@ -42,14 +42,14 @@ class Verdict(NamedTuple):
 
 
 def judge(
-    train_losses: Sequence[float], val_losses: Sequence[float | None], epochs: int
+    train_losses: Sequence[float], val_losses: Sequence[float | None], ended: bool
 ) -> Verdict | None:
     """What the losses of a stage say.
 
     Args:
         train_losses: training loss of each epoch.
         val_losses: validation loss of each epoch; None where there was no validation.
-        epochs: number of epochs of the whole stage.
+        ended: whether the stage has ended.
 
     Returns:
         The verdict, or None if it is too early for one.
@@ -63,17 +63,22 @@ def judge(
     level = statistics.median(val[-recent:])
     if best < len(val) - recent and level > (1 + RISE) * val[best] and train[-1] < train[best]:
         epoch = len(val_losses) - len(val) + best + 1
-        return Verdict(
-            BY_HEART,
-            f"It gets better only at the recordings that it trains on, since epoch {epoch}. Stop "
-            "and keep the best, or add recordings.",
+        advice = (
+            f"Epoch {epoch} is kept. After it, it got better only at the recordings that it trained "
+            "on: add recordings."
+            if ended
+            else f"It gets better only at the recordings that it trains on, since epoch {epoch}. "
+            "Stop and keep the best, or add recordings."
         )
+        return Verdict(BY_HEART, advice)
     before = min(val[:-recent])
     if min(val[-recent:]) < (1 - PROGRESS) * before:
-        if len(val_losses) < epochs:
+        if not ended:
             return Verdict(LEARNING, "It still gets better. Let it go on.")
         return Verdict(LEARNING, "It still got better at the end. Train it with more epochs.")
-    return Verdict(DONE, "It hardly gets better any more. Listen, and stop if you like it.")
+    if not ended:
+        return Verdict(DONE, "It hardly gets better any more. Listen, and stop if you like it.")
+    return Verdict(DONE, "It hardly got better at the end. It has had enough epochs.")
 
 
 def judge_recordings(seconds: float, files: int) -> Verdict | None:

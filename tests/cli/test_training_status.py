@@ -8,7 +8,9 @@ def test_the_status_tells_share_time_losses_and_verdicts(tmp_path, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     shown = []
-    status = TrainingStatus(tmp_path / "status.json", {"prior": 8}, seconds=12, files=6)
+    status = TrainingStatus(
+        tmp_path / "status.json", {"prior": 8, "timeline": 4}, seconds=12, files=6
+    )
     report = status.reporting(lambda share, text: shown.append((share, text)))
     report(0.25, "prior...")  # a training that was resumed
     assert json.loads(status.path.read_text())["seconds_left"] is None
@@ -22,11 +24,18 @@ def test_the_status_tells_share_time_losses_and_verdicts(tmp_path, monkeypatch):
     assert told["text"] == "prior 6/8"
     assert told["stages"]["prior"]["epochs"] == 8
     kinds = [kind for kind, advice in told["verdicts"]]
-    assert kinds == ["learning by heart", "codes unused", "too few recordings"]
+    assert kinds == ["prior: learning by heart", "codes unused", "too few recordings"]
     now[0] += 0.5
     report(0.6, "too soon")
     assert json.loads(status.path.read_text()) == told
     assert [share for share, text in shown] == [0.25, 0.5, 0.6]
+    assert "Stop and keep the best" in told["verdicts"][0][1]
+    status.epoch_done("timeline", [0.9] * 4, [0.5] * 4)  # is not judged, but the prior has ended
+    now[0] += 10
+    report(0.7, "timeline")
+    verdicts = json.loads(status.path.read_text())["verdicts"]
+    assert [kind for kind, advice in verdicts] == kinds
+    assert verdicts[0][1].startswith("Epoch 1 is kept.")
 
 
 def test_a_status_that_cannot_be_written_does_not_end_the_training(tmp_path):

@@ -21,43 +21,47 @@ def falling(count, rate=0.05, floor=0.0):
 
 
 def test_a_loss_that_falls_is_still_learning():
-    verdict = judge(falling(20), falling(20), 40)
+    verdict = judge(falling(20), falling(20), False)
     assert verdict.kind == LEARNING
     assert "Let it go on" in verdict.advice
-    assert "more epochs" in judge(falling(20), falling(20), 20).advice
+    assert "more epochs" in judge(falling(20), falling(20), True).advice
 
 
 def test_a_loss_that_has_settled_is_done():
     losses = falling(40, rate=0.5, floor=1.0)
-    assert judge(losses, losses, 40).kind == DONE
+    assert judge(losses, losses, False).kind == DONE
+    assert "enough epochs" in judge(losses, losses, True).advice
 
 
 def test_a_validation_loss_that_rises_is_learning_by_heart_since_its_lowest_epoch():
     rising = [1.0 + 0.02 * abs(epoch - 10) for epoch in range(30)]
-    verdict = judge(falling(32), [None, None, *rising], 40)
+    verdict = judge(falling(32), [None, None, *rising], False)
     assert verdict.kind == BY_HEART
     assert "since epoch 13" in verdict.advice  # two without validation, and counted from 1
+    ended = judge(falling(32), [None, None, *rising], True)
+    assert ended.kind == BY_HEART
+    assert ended.advice.startswith("Epoch 13 is kept.")
 
 
 def test_a_loss_that_rises_in_training_as_well_is_not_learning_by_heart():
     rising = [1.0 + 0.02 * abs(epoch - 10) for epoch in range(30)]
-    assert judge(rising, rising, 40).kind == DONE
+    assert judge(rising, rising, False).kind == DONE
 
 
 def test_one_bad_epoch_changes_nothing():
     losses = falling(20)
-    assert judge(losses, [*losses[:-1], 2.0], 40).kind == LEARNING
+    assert judge(losses, [*losses[:-1], 2.0], False).kind == LEARNING
 
 
 def test_nothing_is_said_too_early():
-    assert judge([1.0] * 8, [None] * 5 + [1.0] * 3, 40) is None
-    assert judge([], [], 40) is None
+    assert judge([1.0] * 8, [None] * 5 + [1.0] * 3, False) is None
+    assert judge([], [], False) is None
 
 
 @given(st.lists(st.floats(1e-3, 1e3), min_size=4, max_size=50))
 def test_the_unit_of_the_loss_does_not_matter(losses):
     scaled = [32 * loss for loss in losses]  # exactly
-    kinds = {judge(values, values, 50).kind for values in (losses, scaled)}
+    kinds = {judge(values, values, False).kind for values in (losses, scaled)}
     assert len(kinds) == 1
     assert kinds <= {LEARNING, DONE, BY_HEART}
 
