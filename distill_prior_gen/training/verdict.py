@@ -64,8 +64,8 @@ def judge(
     if best < len(val) - recent and level > (1 + RISE) * val[best] and train[-1] < train[best]:
         epoch = len(val_losses) - len(val) + best + 1
         advice = (
-            f"Epoch {epoch} is kept. After it, it got better only at the recordings that it trained "
-            "on: add recordings."
+            f"Epoch {epoch} is kept. After it, only the recordings that it trained on got better: "
+            "add recordings."
             if ended
             else f"It gets better only at the recordings that it trains on, since epoch {epoch}. "
             "Stop and keep the best, or add recordings."

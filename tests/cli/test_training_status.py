@@ -35,7 +35,7 @@ def test_the_status_tells_share_time_losses_and_verdicts(tmp_path, monkeypatch):
     report(0.7, "timeline")
     verdicts = json.loads(status.path.read_text())["verdicts"]
     assert [kind for kind, advice in verdicts] == kinds
-    assert verdicts[0][1].startswith("Epoch 1 is kept.")
+    assert verdicts[0][1].startswith("Epoch 2 is kept.")
 
 
 def test_a_status_that_cannot_be_written_does_not_end_the_training(tmp_path):
