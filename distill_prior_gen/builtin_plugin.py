@@ -70,7 +70,7 @@ def distill_register_tabs(register: RegisterTab) -> None:
         build_train_tab(context)
 
     register("prior", "Prior", build)
-    register("train", "Train", build_train)
+    register("train-model", "Train model", build_train)
 
 
 @hookimpl

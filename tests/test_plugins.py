@@ -113,7 +113,7 @@ print([c["props"]["label"] for c in app.get_config_file()["components"] if c["ty
         capture_output=True,
         text=True,
     )
-    assert run.stdout == "['Prior', 'Train', 'Dice']\n", run.stderr
+    assert run.stdout == "['Prior', 'Train model', 'Dice']\n", run.stderr
 
 
 @pytest.mark.slow
@@ -383,7 +383,7 @@ def test_a_plugin_aware_core_gets_commands_and_tab_by_itself():
             commands.append(command.name)
 
     manager.hook.distill_register_commands(cli=Group())
-    assert tabs == ["Prior", "Train"]
+    assert tabs == ["Prior", "Train model"]
     assert "sample" in commands
 
 
@@ -397,7 +397,7 @@ def test_tabs_stand_where_they_were_registered_to(tmp_path):
         app = create_app(hookspecs.TabContext((tmp_path,), tmp_path))
     row: Any
     (row,) = [block for block in app.blocks.values() if block.get_block_name() == "tabs"]
-    assert [tab.label for tab in row.children] == ["First", "Prior", "Train"]
+    assert [tab.label for tab in row.children] == ["First", "Prior", "Train model"]
 
 
 class Exits:

@@ -89,7 +89,7 @@ def ui(
     device: str,
     open_: bool,
 ) -> None:
-    """Serve the Prior tab and the Train tab to a browser."""
+    """Serve the tabs Prior and Train model to a browser."""
     from distill_prior_gen.hookspecs import TabContext
     from distill_prior_gen.ui.hosts import is_local
     from distill_prior_gen.ui.server import serve

@@ -1,4 +1,4 @@
-"""The components of the Train tab, in the order in which they stand on the page."""
+"""The components of the tab Train model, in the order in which they stand on the page."""
 
 from __future__ import annotations
 

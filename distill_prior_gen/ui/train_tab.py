@@ -1,4 +1,4 @@
-"""The Train tab: from recordings to a model that can be played, without a terminal.
+"""The tab Train model: from recordings to a model that can be played, without a terminal.
 
 This module connects the components of `train_controls` with the functions of `trainer` and
 `train_view`.

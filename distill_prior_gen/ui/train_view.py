@@ -1,4 +1,4 @@
-"""What the Train tab shows of recordings and trainings."""
+"""What the tab Train model shows of recordings and trainings."""
 
 from __future__ import annotations
 

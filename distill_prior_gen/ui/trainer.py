@@ -1,4 +1,4 @@
-"""What the Train tab does: inspect recordings, start, stop and resume trainings."""
+"""What the tab Train model does: inspect recordings, start, stop and resume trainings."""
 
 from __future__ import annotations
 

@@ -77,9 +77,11 @@ def folder(tmp_path_factory, model_path):
     app += "ModelLibrary.catalog['slow'] = SimpleNamespace(file_path='slow.distill')\n"
     app += "def load():\n    app_state.loaded_vq_model = loaded\n    return 'Opened'\n"
     button = 'button = gr.Button("Open"); button.click(load, outputs=button)'
-    (folder / "distill" / "ui" / "app.py").write_text(
-        app + APP.replace('gr.Button("Open").click(print)', button)
-    )
+    page = APP.replace('gr.Button("Open").click(print)', button)
+    second = " " * 20 + "second()\n"
+    own = " " * 16 + 'with gr.Tab("Train", id="train"): gr.Button("Start")\n'  # as in the app
+    page = page.replace(second, second + own)
+    (folder / "distill" / "ui" / "app.py").write_text(app + page)
     return folder
 
 

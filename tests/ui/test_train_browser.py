@@ -1,4 +1,4 @@
-"""The Train tab in a real browser: from uploaded sounds to a take of the model."""
+"""The tab Train model in a real browser: from uploaded sounds to a take of the model."""
 
 import io
 import re
@@ -76,7 +76,7 @@ def one_thread(monkeypatch):
 
 
 def choose_sounds(page, sounds):
-    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Train model").click()
     panel = page.locator("#distill-train")
     panel.locator("input[type=file]").first.set_input_files(sounds)
     expect(
@@ -134,7 +134,7 @@ def test_a_training_is_heard_stopped_resumed_and_played(url, new_page, sounds):
     page.close()
 
     page = new_page(url)  # the training goes on without a page
-    page.get_by_role("tab", name="Train").click()
+    page.get_by_role("tab", name="Train model").click()
     panel = page.locator("#distill-train")
     panel.get_by_role("button", name="Stop and keep the best").click()
     expect(panel.get_by_text("bells was stopped. What it has learned")).to_be_visible()
@@ -155,7 +155,7 @@ def test_a_training_goes_on_after_the_app_was_ended(folder, new_page, sounds, on
     wait(lambda: (folder / "models" / "chimes.distill").exists())
     with server(folder, SERVERS["in the app"]) as url:
         page = new_page(url)
-        page.get_by_role("tab", name="Train").click()
+        page.get_by_role("tab", name="Train model").click()
         page.locator("#distill-train").get_by_role("button", name="Resume").click()
         expect(page.get_by_text("Choose the recordings first that the training of")).to_be_visible()
         panel = choose_sounds(page, sounds)
@@ -180,7 +180,7 @@ def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sou
     expect(panel.get_by_role("cell", name="quick.md")).to_be_visible()
     page.get_by_role("tab", name="Prior").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^quick,"))
-    other.get_by_role("tab", name="Train").click()
+    other.get_by_role("tab", name="Train model").click()
     expect(other.get_by_text("quick is ready.")).to_be_visible()
     other.get_by_role("tab", name="Prior").click()
     expect(other.get_by_label("Model", exact=True)).to_have_value(re.compile("^steered"))

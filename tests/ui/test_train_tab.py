@@ -1,4 +1,4 @@
-"""What the Train tab does on the server: recordings, names, folders, and what it shows."""
+"""What the tab Train model does on the server: recordings, names, folders, and what it shows."""
 
 import os
 from pathlib import Path
