@@ -82,6 +82,8 @@ def _check_endless(config: GenerationConfig) -> None:
     Raises:
         ValueError: naming the setting.
     """
+    if config.width:
+        raise ValueError("sound without end is mono; leave out width")
     courses = [name for name in DESCRIPTORS if isinstance(getattr(config, name), tuple)]
     for name in ("temperature_end", "loop", "vary", "prompt_crossfade", *courses):
         value = getattr(config, name)
