@@ -232,9 +232,10 @@ def _connect_export(exporter: TakeExporter, session: gr.State, take: TakePanel) 
         title: Any,
         artist: Any,
         album: Any,
+        loudness: Any,
         session: Session,
     ) -> tuple[gr.File, str]:
-        values = [format_, rate, depth, title, artist, album]
+        values = [format_, rate, depth, title, artist, album, loudness]
         copies, text = exporter.export(number, values, session)
         return gr.File(copies, visible=True), text
 

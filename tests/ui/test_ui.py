@@ -20,6 +20,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from distill_prior_gen import GenerationConfig, generate, load_model
+from distill_prior_gen.export.loudness import measure_loudness
+from distill_prior_gen.formats import LOOP_NOTES
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, load_cached_model
@@ -128,8 +130,9 @@ def make(client, **values):
     return client.predict(*(VALUES | values).values(), api_name="/generate_prior_take")
 
 
-def export(client, number=1, form="wav", rate=0, depth=24, tags=("", "", "")):
-    return client.predict(number, form, rate, depth, *tags, api_name="/export_prior_take")
+def export(client, number=1, form="wav", rate=0, depth=24, tags=("", "", ""), loudness=""):
+    values = [number, form, rate, depth, *tags, loudness]
+    return client.predict(*values, api_name="/export_prior_take")
 
 
 def test_a_take_is_served_with_its_seed_settings_and_command(client, folder, tmp_path, run_command):
@@ -256,6 +259,23 @@ def test_the_page_says_whether_a_model_can_be_steered(steered, context):
     like, note = ModelList(context).describe_steering("sea.wav", "small.distill", Session())
     assert (like.value, note.visible) == ("", True)
     assert "no timeline prior" in note.value
+
+
+def test_a_take_is_exported_as_loud_as_was_asked_for(client, folder):
+    make(client, seed="32")
+    export(client, loudness=" -32 ")
+    audio, rate = soundfile.read(folder / "takes" / "small-32.wav", dtype="float32")
+    assert measure_loudness(audio, rate) == pytest.approx(-32, abs=0.1)
+
+
+@pytest.mark.parametrize("form", ["ogg", "mp3"])
+def test_what_a_format_does_to_loops_is_said(client, form):
+    make(client, loop=True, seed="33")
+    _, message = export(client, form=form, depth=0)
+    assert message.endswith(f"{LOOP_NOTES[form]}.")
+    assert "loop" not in export(client, form="flac")[1]
+    make(client, seed="33")
+    assert "loop" not in export(client, number=2, form=form, depth=0)[1]
 
 
 def test_a_varied_take_is_as_long_as_its_prompt(client, model, tmp_path):
@@ -473,6 +493,9 @@ def test_numbers_that_are_none_are_refused(url, field, number):
         {"rate": 10**9},
         {"depth": 64},
         {"form": "flac", "depth": 32},
+        {"loudness": 3},
+        {"loudness": "loud"},
+        {"loudness": [-16]},
     ],
     ids=str,
 )
