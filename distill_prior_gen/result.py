@@ -131,6 +131,15 @@ class GenerationResult:
     edits: tuple[Edit, ...] = ()
     unedited_codes: Tensor | None = None
 
+    def _repr_html_(self) -> str:
+        """A picture and a player, which notebooks show."""
+        from distill_prior_gen.notebook import player_html
+
+        loop = ", loop" if self.config.loop else ""
+        caption = f"{self.duration:.4g} s{loop}, seed {self.seed}"
+        mel = self.mel.numpy()
+        return player_html(self.channels, self.sample_rate, mel, self.config.loop, caption)
+
     @property
     def seed(self) -> int:
         """The seed that was used."""

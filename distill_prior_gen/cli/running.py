@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli.destination import Destination
-from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.writing import Writing
 from distill_prior_gen.config import GenerationConfig, Progress
 from distill_prior_gen.formats import LOOP_NOTES
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.progress import progress_bar
 
 if TYPE_CHECKING:
     from distill_prior_gen.export.sidecar import Sidecar
