@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from distill_prior_gen.audio.griffin_lim import LoopTransform, Transform, iterate
+from distill_prior_gen.audio.joining import fade_ends
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.neural_vocoder import set_magnitudes
@@ -80,7 +81,8 @@ def side_signal(
         section = first[begin * hop :][: transform.length].clone()
         side = _side(transform, wave, section, sample_rate, width)
         parts.append(side[(start - begin) * hop : (stop - begin) * hop])
-    return _limit(torch.cat(parts)[:samples], mid, sample_rate, width, loop)
+    side = _limit(torch.cat(parts)[:samples], mid, sample_rate, width, loop)
+    return fade_ends(side, sample_rate)
 
 
 def _side(

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill_prior_gen.audio.joining import rising_fade
+from distill_prior_gen.audio.joining import FADE_IN_S, rising_fade
 from distill_prior_gen.config import DESCRIPTORS, GenerationConfig, no_progress
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
-from distill_prior_gen.rendering import FADE_IN_S, refuse_exit
+from distill_prior_gen.rendering import refuse_exit
 from distill_prior_gen.sampling.endless import endless_columns
 from distill_prior_gen.sampling.prompt import read_prompt
 from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
@@ -50,8 +50,8 @@ def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterato
         float32 ``[samples]`` within -1 and 1, pieces of `PIECE_S` seconds that follow each other.
 
     Raises:
-        ValueError: if a setting needs an end; if the sampler cannot go on without one; and as
-            `generate_takes`.
+        ValueError: if a setting needs an end, or `width` is not 0; if the sampler cannot go on
+            without an end; and as `generate_takes`.
         FloatingPointError: as `generate_takes`.
     """
     config = config or GenerationConfig()
@@ -73,7 +73,7 @@ def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterato
         beginning = prompt.codes
         skipped = prompt.unheard(model) // model.spectrogram.hop_length
     columns = endless_columns(sampler, model, config, beginning)
-    return _quiet_enough(_pieces(model, config, vocoder, columns, skipped), model)
+    return _quiet_enough(_pieces(model, config, vocoder, columns, skipped))
 
 
 def _check_endless(config: GenerationConfig) -> None:
@@ -99,7 +99,7 @@ def _pieces(
     columns: Iterator[Tensor],
     skipped: int,
 ) -> Iterator[Tensor]:
-    """Pieces of sound, whose peaks may be anything.
+    """Pieces of sound, whose peaks may be anything and which begin without a click.
 
     Each is rendered with margins on both sides, from the noise that a take has there, so that the
     pieces fit together. They overlap by a window, in which they are crossfaded.
@@ -119,8 +119,9 @@ def _pieces(
     window = math.ceil(model.spectrogram.n_fft / hop)
     length = max(1, round(PIECE_S * model.sample_rate / hop))
     noise, noise_begin = random_generator(config.seed, Purpose.PHASE), 0
-    fade, tail = rising_fade(window * hop).float(), torch.empty(0, dtype=torch.float32)
-    code_map, first = next(columns), -skipped  # and the frame of its first column
+    tail = torch.empty(0, dtype=torch.float32)
+    code_map = torch.empty(model.grid[0], 0, model.num_quantizers, dtype=torch.int64)
+    first = -skipped  # frame of the first column of the code map
     for start in itertools.count(0, length):
         begin = max(0, start - MARGIN_WINDOWS * window)
         end = start + length + window + MARGIN_WINDOWS * window + 1
@@ -136,7 +137,11 @@ def _pieces(
             frames = slice(begin - first, end - first)
             sound = _render(model, config, vocoder, code_map, frames, copy.deepcopy(noise))
             sound = sound[(start - begin) * hop :][: (length + window) * hop].clone()
-            sound[: len(tail)] = torch.lerp(tail, sound[: len(tail)], fade[: len(tail)])
+            if start == 0:
+                rise = min(round(FADE_IN_S * model.sample_rate), len(sound))
+                sound[:rise] *= rising_fade(rise)
+            else:
+                sound[: len(tail)] = torch.lerp(tail, sound[: len(tail)], rising_fade(len(tail)))
             sound, tail = sound[: length * hop], sound[length * hop :]
         yield sound
 
@@ -160,15 +165,13 @@ def _render(
     return sound
 
 
-def _quiet_enough(pieces: Iterator[Tensor], model: PriorModel) -> Iterator[np.ndarray]:
-    """Pieces within -1 and 1 that begin without a click.
+def _quiet_enough(pieces: Iterator[Tensor]) -> Iterator[np.ndarray]:
+    """Pieces within -1 and 1.
 
     During a piece the gain falls to what the next one needs. It does not rise again, as it does not
     within a take.
     """
     piece = next(pieces)
-    rise = min(round(FADE_IN_S * model.sample_rate), len(piece))
-    piece[:rise] *= rising_fade(rise).float()
     gain = _gain(piece)
     for following in pieces:
         next_gain = min(gain, _gain(following))

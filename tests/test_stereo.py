@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill_prior_gen import GenerationConfig, Region, generate, load_model, redraw
-from distill_prior_gen.audio.joining import rising_fade
+from distill_prior_gen.audio.joining import fade_ends, rising_fade
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.export.files import write_take
 from distill_prior_gen.export.loudness import measure_loudness
@@ -102,6 +102,13 @@ def test_an_attack_is_not_smeared_before_it():
     side = (left - right) / 2
     before = np.square(side[: RATE // 2 - 1024]).sum()
     assert before < 1e-4 * np.square(side).sum()
+
+
+def test_both_channels_begin_and_end_without_a_click():
+    noise = fade_ends(torch.from_numpy(np.random.default_rng(5).uniform(-1, 1, RATE)).float(), RATE)
+    left, right = widened(noise.numpy())
+    ends = np.concatenate([x[[0, 1, -2, -1]] for x in (left, right)])
+    assert np.abs(ends).max() < 0.01
 
 
 def test_sections_of_a_long_sound_fit_together(monkeypatch):

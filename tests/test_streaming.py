@@ -136,10 +136,12 @@ def test_a_stream_continues_a_recording_as_a_take_does(small, tmp_path, sampler)
 
 
 def test_settings_of_pytorch_are_restored_between_pieces(small):
+    config = GenerationConfig(seed=1, quality="fast")
+    expected = first_pieces(small, config, 2)
     torch.set_default_dtype(torch.float64)
     try:
-        pieces = stream(small, GenerationConfig(seed=1, quality="fast"))
-        assert next(pieces).dtype == np.float32
+        pieces = stream(small, config)
+        assert all(np.array_equal(next(pieces), piece) for piece in expected)
         assert torch.get_default_dtype() == torch.float64
         assert torch.is_grad_enabled()
     finally:
@@ -159,6 +161,11 @@ def test_settings_of_pytorch_are_restored_between_pieces(small):
 def test_settings_that_need_an_end_are_refused(small, settings, name):
     with pytest.raises(ValueError, match=f"^{name} does not go with sound without end"):
         stream(small, GenerationConfig(**settings))
+
+
+def test_a_stream_is_mono(small):
+    with pytest.raises(ValueError, match="mono; leave out width"):
+        stream(small, GenerationConfig(width=0.5))
 
 
 def test_a_vocoder_that_gives_no_numbers_is_reported(small, monkeypatch):
