@@ -30,6 +30,7 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.redraw import redraw
     from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
+    from distill_prior_gen.cli.stream import stream
     from distill_prior_gen.cli.train import train
     from distill_prior_gen.cli.train_prior import train_prior
     from distill_prior_gen.cli.train_timeline import train_timeline
@@ -38,6 +39,7 @@ def distill_register_commands(cli: click.Group) -> None:
 
     for command in (
         sample,
+        stream,
         replay,
         redraw,
         fill,

@@ -39,6 +39,7 @@ GENERATION_LIMITS: dict[str, tuple[Any, Any]] = {
     "vary": (0.0, 1.0),
     "wander": (0.0, 10.0),
     **dict.fromkeys(DESCRIPTORS, (0.0, 1.0)),
+    "width": (0.0, 1.0),
     "seed": (0, 2**63 - 1),
 }
 """Smallest and largest value of each number in `GenerationConfig`, both included."""
@@ -111,6 +112,8 @@ class GenerationConfig:
         vocoder: name of the method that turns a mel spectrogram into a waveform. ``"auto"`` is the
             vocoder that was trained for the model if its file has one, else ``"mel-griffin-lim"``.
         quality: one of `QUALITIES`.
+        width: how much left and right differ, towards high frequencies more than at low ones; 0
+            is mono. Their mean is the mono take.
         seed: seed of all random numbers. The same seed and settings give the same take; None
             chooses a new one.
 
@@ -141,6 +144,7 @@ class GenerationConfig:
     loop: bool = False
     vocoder: str = "auto"
     quality: str = "normal"
+    width: float = 0.0
     seed: int | None = None
 
     def __post_init__(self) -> None:

@@ -15,6 +15,13 @@ LOUDNESS_LIMITS = (-60.0, 0.0)
 TRUE_PEAK_DB = -1.0
 """Highest peak between samples of a file whose loudness is set, in dB relative to full scale."""
 
+LOOP_NOTES = {
+    "ogg": "OGG keeps the length of a loop, but changes its ends a little; WAV and FLAC are exact",
+    "mp3": "MP3 is not made for loops: its ends do not fit together, and players may put silence "
+    "between them; use WAV or FLAC",
+}
+"""What lossy formats do to loops."""
+
 SAMPLE_RATES = (44_100, 48_000, 96_000)
 MP3_SAMPLE_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 

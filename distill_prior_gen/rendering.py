@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill_prior_gen.audio.joining import rising_fade
+from distill_prior_gen.audio.joining import fade_ends, rising_fade
 from distill_prior_gen.config import GenerationConfig, Progress, partial_progress
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.plugins import get_registered, vocoders
@@ -19,9 +19,6 @@ from distill_prior_gen.sampling.layout import Layout
 from distill_prior_gen.sampling.prompt import Prompt
 from distill_prior_gen.stopwatch import Stopwatch
 from distill_prior_gen.torch_state import take_state
-
-FADE_IN_S, FADE_OUT_S = 0.002, 0.01
-"""Fades at the ends of a take that does not loop; the first is too short to dull an attack."""
 
 
 def render_takes(
@@ -88,14 +85,9 @@ def _finish(
     if prompt and config.prompt_crossfade:
         overlap = config.overlap_samples(model.sample_rate)
         samples = _begin_with(prompt, layout, samples, overlap)
-    samples = samples.float().clone()
+    samples = samples.float()
     if not config.loop:
-        rise, fall = (
-            min(round(seconds * model.sample_rate), len(samples) // 2)
-            for seconds in (FADE_IN_S, FADE_OUT_S)
-        )
-        samples[:rise] *= rising_fade(rise)
-        samples[len(samples) - fall :] *= rising_fade(fall).flip(0)
+        samples = fade_ends(samples, model.sample_rate)
     peak = float(samples.abs().max()) if len(samples) else 0.0
     gain = 1 / peak if peak > 1 else 1.0
     return samples / max(peak, 1.0), gain

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from distill_prior_gen.config import GenerationConfig
 from distill_prior_gen.sampling.layout import Layout
 from distill_prior_gen.sampling.prompt import Prompt
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
+from distill_prior_gen.stereo import side_signal
+from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.validation import check_choice, check_number
 
 OPERATIONS = ("redraw", "swap", "fill", "morph")
@@ -126,6 +131,15 @@ class GenerationResult:
     edits: tuple[Edit, ...] = ()
     unedited_codes: Tensor | None = None
 
+    def _repr_html_(self) -> str:
+        """A picture and a player, which notebooks show."""
+        from distill_prior_gen.notebook import player_html
+
+        loop = ", loop" if self.config.loop else ""
+        caption = f"{self.duration:.4g} s{loop}, seed {self.seed}"
+        mel = self.mel.numpy()
+        return player_html(self.channels, self.sample_rate, mel, self.config.loop, caption)
+
     @property
     def seed(self) -> int:
         """The seed that was used."""
@@ -141,6 +155,22 @@ class GenerationResult:
     def first_codes(self) -> Tensor:
         """Its codes before the edits, like `codes`."""
         return self.codes if self.unedited_codes is None else self.unedited_codes
+
+    @property
+    def channels(self) -> np.ndarray:
+        """What is heard: `audio` itself in mono, else left and right, float32 ``[samples, 2]``.
+
+        The mean of left and right is `audio`. They may exceed -1 and 1; files are then scaled.
+        """
+        return self._left_and_right if self.config.width else self.audio
+
+    @cached_property
+    def _left_and_right(self) -> np.ndarray:
+        config = self.config
+        mid, noise = torch.from_numpy(self.audio), random_generator(self.seed, Purpose.WIDTH)
+        with take_state():
+            side = side_signal(mid, self.sample_rate, config.width, noise, config.loop)
+        return torch.stack([mid + side, mid - side], dim=1).numpy()
 
     @property
     def boundaries(self) -> list[int]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_report import prior_notes, vqvae_notes
 from distill_prior_gen.config import partial_progress
+from distill_prior_gen.progress import progress_bar
 
 RECORDINGS = (
     "ambi_choir",

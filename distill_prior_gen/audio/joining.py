@@ -7,6 +7,25 @@ import math
 import torch
 from torch import Tensor
 
+FADE_IN_S, FADE_OUT_S = 0.002, 0.01
+"""Fades at the ends of sound that does not loop; the first is too short to dull an attack."""
+
+
+def fade_ends(sound: Tensor, sample_rate: int) -> Tensor:
+    """Fade in and out, so that neither end clicks.
+
+    Args:
+        sound: ``[samples]``.
+        sample_rate: in Hz.
+    """
+    rise, fall = (
+        min(round(seconds * sample_rate), len(sound) // 2) for seconds in (FADE_IN_S, FADE_OUT_S)
+    )
+    faded = sound.clone()
+    faded[:rise] *= rising_fade(rise)
+    faded[len(faded) - fall :] *= rising_fade(fall).flip(0)
+    return faded
+
 
 def pieces_needed(total: int, length: int, overlap: int) -> int:
     """Number of pieces with a length and an overlap that cover at least `total`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.progress import progress_bar, shows_progress
+from distill_prior_gen.cli.progress import shows_progress
 from distill_prior_gen.cli.training_options import Decorator, seed_option
 from distill_prior_gen.cli.training_report import (
     NETWORKS,
@@ -23,6 +23,7 @@ from distill_prior_gen.cli.training_report import (
     report_result,
 )
 from distill_prior_gen.config import Progress
+from distill_prior_gen.progress import progress_bar
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import check_space, reserve, save
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.demo import demo_model
+from distill_prior_gen.progress import progress_bar
 
 
 @click.command()

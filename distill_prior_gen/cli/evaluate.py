@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from distill_prior_gen.cli import options
-from distill_prior_gen.cli.progress import progress_bar, shows_progress
+from distill_prior_gen.cli.progress import shows_progress
 from distill_prior_gen.cli.training_report import describe_skipped, print_note, refuse_existing
 from distill_prior_gen.config import GENERATION_LIMITS, GenerationConfig, partial_progress
+from distill_prior_gen.progress import progress_bar
 
 PAIRED = {
     "log_spectral_db": ("log-spec dB", 2),

@@ -164,6 +164,11 @@ TAKE: dict[str, dict[str, Any]] = {
         "type": click.Choice(QUALITIES),
         "help": "Quality of the vocoder; a better one takes longer.",
     },
+    "--width": {
+        "type": click.FloatRange(*GENERATION_LIMITS["width"]),
+        "help": "How much left and right differ, at high frequencies more than at low ones; 0 is "
+        "mono. The mono sum stays as it is.",
+    },
     "--seed -s": {
         "type": click.IntRange(*GENERATION_LIMITS["seed"]),
         "help": "The same seed gives the same take.",

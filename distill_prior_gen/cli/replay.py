@@ -44,7 +44,7 @@ def replay(
 
     On the same machine it is the same, bit for bit. Options replace the settings in the file:
     '--duration 30' continues the same music, '--seed' makes a similar take. Of an edited take,
-    only --vocoder and --quality can be replaced.
+    only --vocoder, --quality and --width can be replaced.
     """
     changes = options.explicit_settings(settings)
     former = FormerTake.find(sidecar, model)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from distill_prior_gen.cli.destination import Destination
-from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.writing import Writing
 from distill_prior_gen.config import GenerationConfig, Progress
+from distill_prior_gen.formats import LOOP_NOTES
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.progress import progress_bar
 
 if TYPE_CHECKING:
     from distill_prior_gen.export.sidecar import Sidecar
@@ -103,7 +104,7 @@ def make_takes(
             _write(make(loaded, report), loaded, load_time, destination, paths, tags, takes)
     finally:  # also what was finished before an error or an interruption
         _print_takes(takes, writing.as_json, count)
-        notes = [*notes, *_clipping_notes(takes), *_replaced_files(takes, original)]
+        notes += [*_clipping_notes(takes), *_loop_notes(takes), *_replaced_files(takes, original)]
         if takes and writing.shows_progress:
             notes.append(_speed(takes, time.perf_counter() - start))
         for note in () if writing.quiet else notes:
@@ -161,6 +162,11 @@ def _clipping_notes(takes: list[WrittenTake]) -> list[str]:
         for take in takes
         if take.sidecar.gain < 1 and take.sidecar.loudness is None
     ]
+
+
+def _loop_notes(takes: list[WrittenTake]) -> list[str]:
+    formats = {take.sidecar.format for take in takes if take.sidecar.config["loop"]}
+    return [note for form, note in LOOP_NOTES.items() if form in formats]
 
 
 def _replaced_files(takes: list[WrittenTake], original: Sidecar | None) -> list[str]:

@@ -16,9 +16,9 @@ from distill_prior_gen.cli.continuing import (
     read_former_model,
     shown_command,
 )
-from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_report import refuse_existing
 from distill_prior_gen.cli.training_status import TrainingStatus
+from distill_prior_gen.progress import progress_bar
 from distill_prior_gen.training.saving import check_space
 from distill_prior_gen.training.settings import (
     PriorSettings,

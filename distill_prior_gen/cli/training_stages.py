@@ -8,10 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_prior_gen.cli.progress import progress_bar
 from distill_prior_gen.cli.training_plan import Plan, Settings
 from distill_prior_gen.cli.training_report import NETWORKS, explain_failure
 from distill_prior_gen.config import Progress, partial_progress
+from distill_prior_gen.progress import progress_bar
 from distill_prior_gen.training.interrupts import defer_signals
 from distill_prior_gen.training.saving import save, unused_path
 from distill_prior_gen.training.settings import TimelineSettings, VocoderSettings

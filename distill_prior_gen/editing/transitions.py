@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill_prior_gen.audio.joining import FADE_IN_S, FADE_OUT_S
 from distill_prior_gen.config import (
     GAP_LIMITS,
     GenerationConfig,
@@ -24,7 +25,6 @@ from distill_prior_gen.editing.sections import apply_edit, changed_spans
 from distill_prior_gen.editing.takes import DRAWING_SHARE, edit_settings
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
-from distill_prior_gen.rendering import FADE_IN_S, FADE_OUT_S
 from distill_prior_gen.result import Edit, GenerationResult
 from distill_prior_gen.sampling.layout import columns_to_cover, map_layout
 from distill_prior_gen.stopwatch import Stopwatch

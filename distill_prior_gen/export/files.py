@@ -251,9 +251,9 @@ def _encode(audio: np.ndarray, sidecar: Sidecar) -> bytes:
         for name, value in tags.items()
     }
     encoding = LOSSY.get(form) or {"subtype": SUBTYPES[sidecar.bit_depth]}
-    buffer = io.BytesIO()
+    buffer, channels = io.BytesIO(), 1 if audio.ndim == 1 else audio.shape[1]
     with soundfile.SoundFile(
-        buffer, "w", sidecar.sample_rate, 1, format=form.upper(), **encoding
+        buffer, "w", sidecar.sample_rate, channels, format=form.upper(), **encoding
     ) as file:
         # Files of floats would have a chunk with the time of writing.
         soundfile._snd.sf_command(file._file, ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)
@@ -266,16 +266,14 @@ def _encode(audio: np.ndarray, sidecar: Sidecar) -> bytes:
 
 def _resampled(result: GenerationResult, sample_rate: int) -> tuple[np.ndarray, float]:
     """Samples at another rate, and the factor that keeps them within -1 and 1."""
-    audio, rate = result.audio, result.sample_rate
-    if sample_rate == rate:
-        return audio, 1.0
+    audio, rate = result.channels, result.sample_rate
     count = round(len(audio) * sample_rate / rate)
-    if result.config.loop:
+    if sample_rate != rate and result.config.loop:
         # The Fourier series of a loop is a loop at any sample rate.
-        spectrum = np.fft.rfft(audio.astype(np.float64))
-        resampled = np.fft.irfft(spectrum, count) * (count / len(audio))
-    else:
-        resampled = soxr.resample(audio, rate, sample_rate, quality="VHQ")[:count]
-        resampled = np.pad(resampled, (0, count - len(resampled)))
-    peak = max(1.0, float(np.abs(resampled).max()))
-    return (resampled / peak).astype(np.float32), 1 / peak
+        spectrum = np.fft.rfft(audio.astype(np.float64), axis=0)
+        audio = np.fft.irfft(spectrum, count, axis=0) * (count / len(audio))
+    elif sample_rate != rate:
+        audio = soxr.resample(audio, rate, sample_rate, quality="VHQ")[:count]
+        audio = np.pad(audio, ((0, count - len(audio)), (0, 0))[: audio.ndim])
+    peak = max(1.0, float(np.abs(audio).max()))
+    return (audio / peak).astype(np.float32), 1 / peak

@@ -33,12 +33,12 @@ def measure_loudness(audio: np.ndarray, sample_rate: int) -> float:
     """Integrated loudness in LUFS, or minus infinity for silence.
 
     Args:
-        audio: float32 ``[samples]``.
+        audio: float32 ``[samples]``, or ``[samples, channel]``.
         sample_rate: in Hz.
     """
-    shortest = math.ceil(SHORTEST_S * sample_rate)
-    wave = HEADROOM * torch.from_numpy(np.tile(audio, math.ceil(shortest / len(audio)))).double()
-    measured = float(import_torchaudio().functional.loudness(wave[None], sample_rate))
+    turns = math.ceil(SHORTEST_S * sample_rate / len(audio))
+    wave = HEADROOM * torch.from_numpy(np.tile(np.atleast_2d(audio.T), turns)).double()
+    measured = float(import_torchaudio().functional.loudness(wave, sample_rate))
     measured -= 20 * math.log10(HEADROOM)
     return measured if measured > SILENCE_LUFS else -math.inf  # NaN where no block is loud
 
@@ -47,10 +47,10 @@ def true_peak(audio: np.ndarray, sample_rate: int) -> float:
     """Largest amplitude between the samples.
 
     Args:
-        audio: float32 ``[samples]``.
+        audio: float32 ``[samples]``, or ``[samples, channel]``.
         sample_rate: in Hz.
     """
-    beyond = np.pad(audio, 64)
+    beyond = np.pad(audio, ((64, 64), (0, 0))[: audio.ndim])
     between = soxr.resample(beyond, sample_rate, OVERSAMPLING * sample_rate, quality="VHQ")
     return float(max(np.abs(audio).max(), np.abs(between).max()))
 
@@ -59,7 +59,7 @@ def gain_for_loudness(audio: np.ndarray, sample_rate: int, loudness: float) -> f
     """Factor that gives a sound a loudness, or less where its peaks would be too high.
 
     Args:
-        audio: float32 ``[samples]``.
+        audio: float32 ``[samples]``, or ``[samples, channel]``.
         sample_rate: in Hz.
         loudness: in LUFS.
 

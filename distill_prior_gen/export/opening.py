@@ -28,7 +28,7 @@ from distill_prior_gen.result import Base, Edit, GenerationResult
 MAX_RECORDING_S = 300.0
 """Length of the longest recording that is opened as a take."""
 
-RENDERING = ("vocoder", "quality")
+RENDERING = ("vocoder", "quality", "width")
 """Settings that do not count for the codes of a take."""
 
 
@@ -69,7 +69,7 @@ def open_take(
         )
     if (sidecar.base or sidecar.edits) and drawn_anew:
         raise ValueError(
-            f"{path} is an edited take, of which only vocoder and quality can be changed; "
+            f"{path} is an edited take, of which only vocoder, quality and width can be changed; "
             "edit it further, or replay the take that it was made of"
         )
     if sidecar.codes is None or drawn_anew or not same:

@@ -28,6 +28,9 @@ class Purpose(IntEnum):
     CHOICE = 3
     """Which of several candidates is kept."""
 
+    WIDTH = 4
+    """Initial phase of the difference of the channels of a stereo take."""
+
 
 def new_seed() -> int:
     """A random seed that is short enough to read out and type."""

@@ -53,7 +53,7 @@ def draw_takes(
     if sampler.whole or sampler.at_once or not sampler.continues:
         codes = draw_chunks(sampler, model, config, chunks, progress)
     else:
-        codes = _draw_in_order(sampler, model, config, chunks, layout.chunks, progress)
+        codes = draw_in_order(sampler, model, config, chunks, layout.chunks, progress)
     return codes.unflatten(0, (len(seeds), layout.chunks))
 
 
@@ -88,7 +88,7 @@ def _take_chunks(
     ]
 
 
-def _draw_in_order(
+def draw_in_order(
     sampler: Sampler,
     model: PriorModel,
     config: GenerationConfig,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.cached_timeline import CachedTimeline
 from distill_prior_gen.networks.timeline import NUM_BINS, TimelineNetwork
 from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures, value_at
+from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.sampling.robust_draw import (
     ROUNDING,
     ExactNetwork,
@@ -69,6 +70,9 @@ def missing_timeline(model: PriorModel) -> str:
     )
 
 
+FORGOTTEN = 64
+"""Columns of endless sound that are dropped at once."""
+
 MIN_SHARE = 1e-6
 """Share of the columns of a recording in a bin at least, whatever the file says."""
 
@@ -85,19 +89,66 @@ class _Takes:
     def __init__(
         self, model: PriorModel, network: TimelineNetwork, config: GenerationConfig, chunks: Chunks
     ) -> None:
-        self.network, self.exact = network, ExactNetwork(network)
+        self.model, self.network, self.exact = model, network, ExactNetwork(network)
+        self.draw = RobustDraw(model.codebook_size, model.num_quantizers, config)
         fixed = torch.stack([chunk.fixed for chunk in chunks]).unflatten(1, (model.grid[0], -1))
         self.tokens = fixed.transpose(1, 2).flatten(2).contiguous().numpy()
-        takes, columns, tokens = self.tokens.shape
+        takes, columns = self.tokens.shape[:2]
         self.cached = CachedTimeline(network, takes)
-        # For each column: whether the recording changes, to which one, and the codes.
-        numbers = [chunk.generator.random((columns, 2 + tokens)) for chunk in chunks]
-        self.uniform = np.stack(numbers)
+        self.generators = [chunk.generator for chunk in chunks]
+        self.uniform = self._random_numbers(columns)
         self.changed = np.zeros((takes, columns), np.int64)
         self.recording = np.full((takes, columns), network.recordings)
         self.wander = config.wander
         self.bins = np.stack([_bins(config, share) for share in np.linspace(0, 1, columns)])
         self.first = None if config.like is None else model.find_recording(config.like)
+
+    def _random_numbers(self, columns: int) -> np.ndarray:
+        """For each column: whether the recording changes, to which one, and the codes."""
+        size = columns, 2 + self.tokens.shape[2]
+        return np.stack([generator.random(size) for generator in self.generators])
+
+    def forget(self, columns: int) -> None:
+        """Drop the first columns, and make room for as many at the end."""
+        for name, unknown in (
+            ("tokens", UNKNOWN),
+            ("changed", 0),
+            ("recording", self.network.recordings),
+        ):
+            kept = getattr(self, name)[:, columns:]
+            room = np.full_like(getattr(self, name)[:, :columns], unknown)
+            setattr(self, name, np.concatenate([kept, room], axis=1))
+        self.uniform = np.concatenate(
+            [self.uniform[:, columns:], self._random_numbers(columns)], axis=1
+        )
+
+    def draw_column(self, column: int, temperature: tuple[float, ...]) -> None:
+        """Draw the codes of a column that are not fixed.
+
+        Raises:
+            FloatingPointError: if logits are not finite.
+        """
+        self.choose_recordings(column)
+        condition = self.condition(column)
+        codes = self.tokens[:, column]  # a view
+        unknown = codes == UNKNOWN
+        self.cached.begin_column(condition)
+        for token in range(codes.shape[1] if unknown.any() else 0):
+            logits = self.cached.predict(codes[:, max(0, token - 1)])
+            if not np.isfinite(logits).all():
+                raise FloatingPointError(
+                    f"the timeline prior of {self.model.name} gave logits that are not finite; "
+                    "its weights are damaged or too large"
+                )
+            drawn, level = np.flatnonzero(unknown[:, token]), token % len(temperature)
+            codes[drawn, token] = self.draw(
+                logits[drawn],
+                self.uniform[drawn, column, 2 + token],
+                np.full(len(drawn), temperature[level]),
+                level,
+                partial(self.exact_logits, drawn, column, token),
+            )
+        self.cached.append(codes, condition)
 
     def choose_recordings(self, column: int) -> None:
         """Decide in which takes another recording begins with a column, and which one."""
@@ -157,8 +208,7 @@ class _Takes:
     def _exact_memory(self, take: int, column: int) -> Tensor:
         """What is known before a column, in float64, ``[width]``."""
         exact = self.exact.network
-        reach = len(exact.blocks) * exact.memory + 1  # columns that it depends on
-        past = slice(max(0, column - reach), column)
+        past = slice(max(0, column - memory_reach(exact)), column)
         columns = torch.from_numpy(self.tokens[take, past])
         return exact.remember(exact.embed(columns, self._condition(exact, take, past))[None])[0, -1]
 
@@ -166,6 +216,11 @@ class _Takes:
         """Embedding of the conditions of columns, ``[..., column, width]``."""
         changed, recording = self.changed[takes, columns], self.recording[takes, columns]
         return network.condition(*map(torch.from_numpy, (changed, recording, self.bins[columns])))
+
+
+def memory_reach(network: TimelineNetwork) -> int:
+    """Number of earlier columns that what is known before a column depends on, and the start."""
+    return len(network.blocks) * network.memory + 1
 
 
 def _bins(config: GenerationConfig, share: float) -> np.ndarray:
@@ -192,33 +247,46 @@ def sample_timeline(
         FloatingPointError: if logits are not finite.
     """
     assert model.timeline is not None
-    rows, levels = model.grid[0], model.num_quantizers
     takes = _Takes(model, copy.deepcopy(model.timeline).cpu(), config, chunks)
-    columns, tokens = takes.tokens.shape[1:]
-    draw = RobustDraw(model.codebook_size, levels, config)
+    columns, levels = takes.tokens.shape[1], model.num_quantizers
     for column in range(columns):
         progress(column / columns, f"Generating column {column + 1}/{columns}...")
-        takes.choose_recordings(column)
-        temperature = temperatures(config, levels, column / max(1, columns - 1))
-        condition = takes.condition(column)
-        codes = takes.tokens[:, column]  # a view
-        unknown = codes == UNKNOWN
-        takes.cached.begin_column(condition)
-        for token in range(tokens if unknown.any() else 0):
-            logits = takes.cached.predict(codes[:, max(0, token - 1)])
-            if not np.isfinite(logits).all():
-                raise FloatingPointError(
-                    f"the timeline prior of {model.name} gave logits that are not finite; its "
-                    "weights are damaged or too large"
-                )
-            drawn, level = np.flatnonzero(unknown[:, token]), token % levels
-            codes[drawn, token] = draw(
-                logits[drawn],
-                takes.uniform[drawn, column, 2 + token],
-                np.full(len(drawn), temperature[level]),
-                level,
-                partial(takes.exact_logits, drawn, column, token),
-            )
-        takes.cached.append(codes, condition)
-    maps = torch.from_numpy(takes.tokens).unflatten(2, (rows, levels)).transpose(1, 2)
+        takes.draw_column(column, temperatures(config, levels, column / max(1, columns - 1)))
+    maps = torch.from_numpy(takes.tokens).unflatten(2, (-1, levels)).transpose(1, 2)
     return maps.flatten(1, 2)
+
+
+@torch.no_grad()
+def timeline_columns(
+    model: PriorModel, config: GenerationConfig, beginning: Tensor
+) -> Iterator[Tensor]:
+    """The columns of `sample_timeline` one after the other, without end.
+
+    As many columns are kept as a draw from float64 logits needs, and `FORGOTTEN` more.
+
+    Args:
+        model: the model.
+        config: settings with a seed.
+        beginning: columns that are given, int64 ``[H, column, level]``.
+
+    Yields:
+        int64 ``[H, 1, level]``.
+    """
+    assert model.timeline is not None
+    assert config.seed is not None
+    height, given, levels = beginning.shape
+    network = copy.deepcopy(model.timeline).cpu()
+    kept = max(memory_reach(network), given)
+    fixed = torch.full((height, kept + FORGOTTEN, levels), UNKNOWN)
+    fixed[:, :given] = beginning
+    temperature = temperatures(config, levels, 0.0)
+    chunk = Chunk(random_generator(config.seed, Purpose.CODES), fixed.flatten(0, 1), temperature)
+    takes, column = _Takes(model, network, config, [chunk]), 0
+    while True:
+        takes.draw_column(column, temperature)
+        drawn = torch.from_numpy(takes.tokens[0, column].copy())
+        yield drawn.unflatten(0, (height, levels))[:, None]
+        column += 1
+        if column == kept + FORGOTTEN:
+            takes.forget(FORGOTTEN)
+            column = kept

@@ -6,19 +6,16 @@ and code, and fill their elements exactly, so that places on them are places in 
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from html import escape
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from PIL import Image
 
 from distill_prior_gen.networks.vqvae import STRIDE
+from distill_prior_gen.pictures import FLOOR_DB, png_uri
 from distill_prior_gen.ui.board_controls import level_name
-from distill_prior_gen.ui.pictures import FLOOR_DB, decibels, hertz_ticks
+from distill_prior_gen.ui.pictures import decibels, hertz_ticks
 from distill_prior_gen.ui.session import Take
 
 MAX_TICKS = 7
@@ -78,7 +75,7 @@ def draw_thumbnails(options: list[Take]) -> str:
     frames = borders // options[-1].spectrogram.hop_length
     rules = [
         f"#distill-prior-alternatives label:nth-of-type({number})::after "
-        f"{{ background-image: url({_png(part, 'magma', FLOOR_DB, 0)}); }}"
+        f"{{ background-image: url({png_uri(part, 'magma', FLOOR_DB, 0)}); }}"
         for number, part in enumerate(np.split(levels, frames, axis=1), 1)
     ]
     return f"<style>{' '.join(rules)}</style>"
@@ -98,7 +95,7 @@ def _mel_image(take: Take) -> str:
     place = _place(-hop / 2, levels.shape[1] * hop, len(result.audio))
     # The codes may reach higher than the bands.
     height = 100 * len(levels) / (take.rows * STRIDE)
-    picture = _png(levels, "magma", FLOOR_DB, 0)
+    picture = png_uri(levels, "magma", FLOOR_DB, 0)
     return f'<img alt="" draggable="false" src="{picture}" style="{place}height:{height:.4f}%">'
 
 
@@ -106,23 +103,12 @@ def _code_image(take: Take, start: int, codes: Any, level: int) -> str:
     result = take.result
     place = _place(start, codes.shape[1] * result.layout.column_samples, len(result.audio))
     highest = max(1, int(result.codes.max()))
-    picture = _png(codes[..., level].numpy(), "viridis", 0, highest)
+    picture = png_uri(codes[..., level].numpy(), "viridis", 0, highest)
     return f'<img alt="" draggable="false" src="{picture}" style="{place}height:100%">'
 
 
 def _place(start: float, length: float, samples: int) -> str:
     return f"left:{100 * start / samples:.4f}%;width:{100 * length / samples:.4f}%;"
-
-
-def _png(values: np.ndarray, colours: str, low: float, high: float) -> str:
-    """A picture of ``[row, column]``, the first row at the bottom, as a URI of its data."""
-    shares = (values[::-1] - low) / max(high - low, 1e-9)
-    image = Image.fromarray((256 * shares).clip(0, 255).astype(np.uint8), "P")
-    palette = (255 * colormaps[colours](np.arange(256))[:, :3]).round().astype(np.uint8)
-    image.putpalette(palette.tobytes())
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _hertz_labels(take: Take) -> str:

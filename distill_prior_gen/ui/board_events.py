@@ -62,10 +62,13 @@ def connect_board(
 
 
 def name_parameters(function: Any, *names: str) -> None:
-    """Give a function the parameters from which Gradio names those of its endpoint."""
+    """Give a function the parameters from which Gradio names those of its endpoint.
+
+    A client may leave them out, even where a component has no value.
+    """
     kind = Parameter.POSITIONAL_OR_KEYWORD
     progress = Parameter("progress", kind, default=gr.Progress())
-    given = [Parameter(name, kind) for name in (*names, "session", "request")]
+    given = [Parameter(name, kind, default=None) for name in (*names, "session", "request")]
     function.__signature__ = Signature([*given, progress])
     function.__annotations__ = {"request": gr.Request}
 

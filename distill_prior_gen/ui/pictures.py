@@ -6,9 +6,7 @@ import numpy as np
 import torch
 
 from distill_prior_gen.audio.mel import SpectrogramSettings
-
-FLOOR_DB = -80
-"""Lower end of the colour scale, in dB relative to the loudest bin."""
+from distill_prior_gen.pictures import power_decibels
 
 TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
 
@@ -18,8 +16,7 @@ def decibels(samples: np.ndarray, spectrogram: SpectrogramSettings) -> np.ndarra
     # The STFT needs half a window on either side, which a short take does not have.
     missing = max(0, spectrogram.n_fft // 2 + 1 - len(samples))
     audio = torch.from_numpy(np.pad(samples, (0, missing)))
-    power = spectrogram.log_mel(audio).expm1().numpy()
-    return 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
+    return power_decibels(spectrogram.log_mel(audio).expm1().numpy())
 
 
 def hertz_ticks(spectrogram: SpectrogramSettings) -> tuple[list[float], list[str]]:

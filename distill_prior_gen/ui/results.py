@@ -83,7 +83,7 @@ class ExportPanel:
     """The components for the export of a take.
 
     Attributes:
-        values: format, sample rate, bit depth, title, artist and album.
+        values: format, sample rate, bit depth, title, artist, album and loudness.
         message: says where the take was saved.
         files: the files that can be downloaded.
     """
@@ -148,6 +148,10 @@ def _build_export_panel() -> ExportPanel:
             min_width=120,
         )
         depth = build_bit_depth(ExportConfig.format)
+        # A gr.Number that is empty shows 0.
+        loudness = gr.Textbox(
+            label="Loudness (LUFS)", placeholder="the take's", max_lines=1, min_width=120
+        )
     with gr.Row():
         tags = [
             gr.Textbox(label=label, max_length=MAX_TAG_LENGTH, min_width=120)
@@ -156,7 +160,7 @@ def _build_export_panel() -> ExportPanel:
     button = gr.Button("Export")
     message = gr.Markdown()
     files = gr.File(label="Download", interactive=False, visible=False)
-    return ExportPanel([format_, rate, depth, *tags], button, message, files)
+    return ExportPanel([format_, rate, depth, *tags, loudness], button, message, files)
 
 
 def build_bit_depth(format_: str) -> gr.Dropdown:

@@ -65,7 +65,8 @@ class Take:
         result = self.result
         sounds = [edit.sound.nbytes for edit in result.edits if edit.sound is not None]
         maps = [edit.codes.nbytes for edit in result.edits]
-        return int(result.audio.nbytes + result.codes.nbytes + sum(sounds) + sum(maps))
+        sound = result.audio.nbytes * (3 if result.config.width else 1)
+        return int(sound + result.codes.nbytes + sum(sounds) + sum(maps))
 
     @property
     def title(self) -> str:
@@ -134,6 +135,8 @@ class Take:
                 phrases.append(f"continues {name}")
         if config.loop:
             phrases.append("loop")
+        if config.width:
+            phrases.append(f"width {config.width:g}")
         if self.origin:
             phrases.append(self.origin)
         phrases.append(f"{config.vocoder} ({config.quality})")

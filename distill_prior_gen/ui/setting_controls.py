@@ -198,4 +198,10 @@ def build_method_controls() -> dict[str, Any]:
             label="Quality",
             info="Higher quality takes longer, and sounds a little cleaner.",
         ),
+        "width": _build_slider(
+            "width",
+            0.05,
+            "Stereo width",
+            "How much left and right differ. 0 is mono; lows stay in the middle.",
+        ),
     }

@@ -39,6 +39,7 @@ SETTINGS = (
     "join",
     "vocoder",
     "quality",
+    "width",
 )
 """Names of the controls, in the order of the endpoint."""
 

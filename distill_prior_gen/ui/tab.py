@@ -174,7 +174,7 @@ def _connect_generation(
         maker.stop(request.session_hash)
         return show_board(session)
 
-    name_parameters(make, "key", *SETTINGS, "count")
+    name_parameters(make, "model", *SETTINGS, "count")
     controls = [settings.model, *settings.controls.values()]
     generate_event: dict[str, Any] = {
         "fn": make,
@@ -223,18 +223,20 @@ def _connect_takes(
 
 
 def _connect_export(exporter: TakeExporter, session: gr.State, take: TakePanel) -> None:
-    # Gradio names the parameters of the endpoint after those of this function.
+    # Gradio names the parameters of the endpoint after those of this function. A client may leave
+    # out those with a default.
     def export_take(
         number: Any,
-        format_: Any,
-        rate: Any,
-        depth: Any,
-        title: Any,
-        artist: Any,
-        album: Any,
-        session: Session,
+        format: Any,
+        sample_rate: Any,
+        bit_depth: Any,
+        title: Any = None,
+        artist: Any = None,
+        album: Any = None,
+        loudness: Any = None,
+        session: Any = None,
     ) -> tuple[gr.File, str]:
-        values = [format_, rate, depth, title, artist, album]
+        values = [format, sample_rate, bit_depth, title, artist, album, loudness]
         copies, text = exporter.export(number, values, session)
         return gr.File(copies, visible=True), text
 

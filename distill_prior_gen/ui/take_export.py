@@ -12,7 +12,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.utils import get_upload_folder
 
 from distill_prior_gen.export.naming import sidecar_path
-from distill_prior_gen.formats import ExportConfig
+from distill_prior_gen.formats import LOOP_NOTES, ExportConfig
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.page_messages import explain, visible_path
 from distill_prior_gen.ui.results import MAX_TAG_LENGTH
@@ -37,7 +37,11 @@ class TakeExporter:
             Paths of copies of the file and its sidecar for the browser, and a message.
         """
         path = self._write(number, values, self.context.output_dir, session)
-        return _copy_for_browser(path), f"Saved as `{visible_path(path)}`"
+        text = f"Saved as `{visible_path(path)}`"
+        note = LOOP_NOTES.get(path.suffix[1:])
+        if note and session.get_take(number).result.config.loop:
+            text += f"  \n{note}."
+        return _copy_for_browser(path), text
 
     def download(self, number: Any, values: list[Any], session: Session) -> list[str]:
         """Write a take and its sidecar for the browser alone, and return their paths."""
@@ -50,18 +54,28 @@ class TakeExporter:
         take = session.get_take(number)
         # On the page, 0 stands for the model's sample rate, and for a format without bit depths.
         format_, sample_rate, bit_depth = (None if value == 0 else value for value in values[:3])
-        tags = dict(zip(("title", "artist", "album"), values[3:], strict=True))
+        tags = dict(zip(("title", "artist", "album"), values[3:6], strict=True))
         try:
             cleaned = {name: _clean_tag(name, text) for name, text in tags.items()}
             given = {name: text for name, text in cleaned.items() if text}
             if not isinstance(format_, str):
                 raise ValueError(f"format must be a name, not {shortened(format_)}")
-            export = ExportConfig(format_, sample_rate, bit_depth)
+            export = ExportConfig(format_, sample_rate, bit_depth, _parse_loudness(values[6]))
             folder.mkdir(parents=True, exist_ok=True)
             path, _ = write_named_take(take.result, take.model, folder, export, given)
         except (ValueError, OSError) as error:
             raise explain(error, self.context) from error
         return path
+
+
+def _parse_loudness(text: Any) -> Any:
+    """The number in a text, or None if it is empty; other values stay as they are."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        return text
 
 
 def _clean_tag(name: str, text: Any) -> str:

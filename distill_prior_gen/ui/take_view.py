@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from distill_prior_gen.config import GENERATION_LIMITS
 from distill_prior_gen.ui.board_controls import level_name
@@ -58,7 +59,8 @@ def show_board(session: Session) -> list[Any]:
         hidden = {"player": None, "body": gr.Column(visible=False), "repeat": False}
         return in_order(shown | hidden)
     # Gradio would convert floats too, but would scale them to full level.
-    samples = (take.result.audio * 32767).astype("int16")
+    channels = take.result.channels
+    samples = (channels * (32767 / max(1.0, np.abs(channels).max()))).astype("int16")
     step = history.step
     assert step
     levels = [(level_name(level), level) for level in range(take.result.codes.shape[-1])]

@@ -181,7 +181,9 @@ def test_an_edited_take_needs_its_model_and_is_not_drawn_again(run, takes):
     result = run("replay", "new.wav.json", "--model", "other.distill", "-o", "x.wav")
     assert "was made with another model, small.distill" in result.stderr
     result = run("replay", "new.wav.json", "-t", 1.2, "-o", "x.wav")
-    assert "an edited take, of which only vocoder and quality can be changed" in result.stderr
+    assert (
+        "an edited take, of which only vocoder, quality and width can be changed" in result.stderr
+    )
     assert run("replay", "new.wav.json", "--quality", "best", "-o", "x.wav").exit_code == 0
 
 

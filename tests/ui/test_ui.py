@@ -20,6 +20,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from distill_prior_gen import GenerationConfig, generate, load_model
+from distill_prior_gen.export.loudness import measure_loudness
+from distill_prior_gen.formats import LOOP_NOTES
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, load_cached_model
@@ -66,6 +68,7 @@ VALUES = {
     "join": "spectral",
     "vocoder": "mel-griffin-lim",
     "quality": "fast",
+    "width": 0,
     "count": 1,
 }
 
@@ -127,8 +130,9 @@ def make(client, **values):
     return client.predict(*(VALUES | values).values(), api_name="/generate_prior_take")
 
 
-def export(client, number=1, form="wav", rate=0, depth=24, tags=("", "", "")):
-    return client.predict(number, form, rate, depth, *tags, api_name="/export_prior_take")
+def export(client, number=1, form="wav", rate=0, depth=24, tags=("", "", ""), loudness=""):
+    values = [number, form, rate, depth, *tags, loudness]
+    return client.predict(*values, api_name="/export_prior_take")
 
 
 def test_a_take_is_served_with_its_seed_settings_and_command(client, folder, tmp_path, run_command):
@@ -181,6 +185,7 @@ def run_command(tmp_path, monkeypatch):
             {"sampler": "independent", "join": "crossfade", "overlap": 30},
             {"sampler": "independent", "join": "crossfade", "overlap": 30},
         ),
+        ({"width": 0.5}, {"width": 0.5}),
     ],
     ids=str,
 )
@@ -194,8 +199,9 @@ def test_the_controls_mean_the_fields_of_a_configuration(
     expected = generate(model, GenerationConfig(**plain | config))
     played, words, *_ = make(client, **values | {"seed": "70"})
     heard, _ = soundfile.read(played)
-    assert len(heard) == len(expected.audio)
-    assert np.abs(heard - expected.audio).max() < 2 / 32768
+    sound = expected.channels / max(1, np.abs(expected.channels).max())
+    assert heard.shape == sound.shape
+    assert np.abs(heard - sound).max() < 2 / 32768
     assert ("`Two_strokes.wav`" in words or "`Two strokes.wav`" in words) == ("prompt" in config)
 
     _, text = export(client)
@@ -253,6 +259,23 @@ def test_the_page_says_whether_a_model_can_be_steered(steered, context):
     like, note = ModelList(context).describe_steering("sea.wav", "small.distill", Session())
     assert (like.value, note.visible) == ("", True)
     assert "no timeline prior" in note.value
+
+
+def test_a_take_is_exported_as_loud_as_was_asked_for(client, folder):
+    make(client, seed="32")
+    export(client, loudness=" -32 ")
+    audio, rate = soundfile.read(folder / "takes" / "small-32.wav", dtype="float32")
+    assert measure_loudness(audio, rate) == pytest.approx(-32, abs=0.1)
+
+
+@pytest.mark.parametrize("form", ["ogg", "mp3"])
+def test_what_a_format_does_to_loops_is_said(client, form):
+    make(client, loop=True, seed="33")
+    _, message = export(client, form=form, depth=0)
+    assert message.endswith(f"{LOOP_NOTES[form]}.")
+    assert "loop" not in export(client, form="flac")[1]
+    make(client, seed="33")
+    assert "loop" not in export(client, number=2, form=form, depth=0)[1]
 
 
 def test_a_varied_take_is_as_long_as_its_prompt(client, model, tmp_path):
@@ -470,6 +493,9 @@ def test_numbers_that_are_none_are_refused(url, field, number):
         {"rate": 10**9},
         {"depth": 64},
         {"form": "flac", "depth": 32},
+        {"loudness": 3},
+        {"loudness": "loud"},
+        {"loudness": [-16]},
     ],
     ids=str,
 )
@@ -674,13 +700,13 @@ def test_a_command_line_names_every_setting_that_is_not_the_default(context, fol
     path = shlex.quote(str(folder / "models" / "small.distill"))
     values = page(
         temperature=1.25, top_p=0.5, top_k=3, duration=12.5, seed="5", min_p=0.05, overlap=20,
-        join="crossfade", sampler="independent", vocoder="torchaudio", quality="best",
+        join="crossfade", sampler="independent", vocoder="torchaudio", quality="best", width=0.5,
     )  # fmt: skip
     maker.make_takes("small.distill", values, 1, session, None, silently)
     assert session.takes[1].command() == (
         f"distill-prior sample {path} -t 1.25 --top-p 0.5 --top-k 3 --min-p 0.05 -d 12.5 "
         "--sampler independent --overlap 20 --join crossfade --vocoder torchaudio --quality best "
-        "-s 5"
+        "--width 0.5 -s 5"
     )
     values = page(
         temperature_by_level="1.0, 0.5", temperature_end="0.8", top_p_by_level="0.9, 0",

@@ -1,0 +1,184 @@
+"""Sound without end, in bounded memory."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill_prior_gen.audio.joining import FADE_IN_S, rising_fade
+from distill_prior_gen.config import DESCRIPTORS, GenerationConfig, no_progress
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.networks.vqvae import STRIDE
+from distill_prior_gen.neural_vocoder import choose_vocoder
+from distill_prior_gen.plugins import get_registered, samplers, vocoders
+from distill_prior_gen.rendering import refuse_exit
+from distill_prior_gen.sampling.endless import endless_columns
+from distill_prior_gen.sampling.prompt import read_prompt
+from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
+from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
+from distill_prior_gen.torch_state import take_state
+from distill_prior_gen.vocoding import Inversion, Vocoder, map_conditioning
+
+PIECE_S = 2.0
+"""Length of a piece."""
+
+MARGIN_WINDOWS = 16
+"""Windows on both sides of a piece that are rendered with it. With them, its samples differ by less
+than -80 dB from those that a take has there, at every quality."""
+
+
+def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterator[np.ndarray]:
+    """Make sound without end.
+
+    It begins as the take with the same settings and seed does. Where a take would be scaled so that
+    it does not clip, the sound becomes quieter from there on. Settings of PyTorch are left as with
+    `generate_takes`.
+
+    Args:
+        model: from `load_model`.
+        config: the settings; None for the defaults. `duration`, `overlap` and `join` have no
+            effect.
+
+    Yields:
+        float32 ``[samples]`` within -1 and 1, pieces of `PIECE_S` seconds that follow each other.
+
+    Raises:
+        ValueError: if a setting needs an end, or `width` is not 0; if the sampler cannot go on
+            without an end; and as `generate_takes`.
+        FloatingPointError: as `generate_takes`.
+    """
+    config = config or GenerationConfig()
+    _check_endless(config)
+    config = replace(
+        config,
+        seed=new_seed() if config.seed is None else config.seed,
+        sampler=choose_sampler(model, config.sampler),
+        vocoder=choose_vocoder(model, config.vocoder),
+    )
+    check_steering(model, config)
+    sampler = get_registered("sampler", config.sampler, samplers())
+    vocoder = get_registered("vocoder", config.vocoder, vocoders())
+    beginning = torch.empty(model.grid[0], 0, model.num_quantizers, dtype=torch.int64)
+    skipped = 0
+    if config.prompt:
+        with take_state(model.device):
+            prompt = read_prompt(model, config, sampler.whole)
+        beginning = prompt.codes
+        skipped = prompt.unheard(model) // model.spectrogram.hop_length
+    columns = endless_columns(sampler, model, config, beginning)
+    return _quiet_enough(_pieces(model, config, vocoder, columns, skipped))
+
+
+def _check_endless(config: GenerationConfig) -> None:
+    """Refuse settings that need an end.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    if config.width:
+        raise ValueError("sound without end is mono; leave out width")
+    courses = [name for name in DESCRIPTORS if isinstance(getattr(config, name), tuple)]
+    for name in ("temperature_end", "loop", "vary", "prompt_crossfade", *courses):
+        value = getattr(config, name)
+        if value is not None and value is not False:
+            told = "the course of " if name in courses else ""
+            raise ValueError(f"{told}{name} does not go with sound without end; leave it out")
+
+
+def _pieces(
+    model: PriorModel,
+    config: GenerationConfig,
+    vocoder: Vocoder,
+    columns: Iterator[Tensor],
+    skipped: int,
+) -> Iterator[Tensor]:
+    """Pieces of sound, whose peaks may be anything and which begin without a click.
+
+    Each is rendered with margins on both sides, from the noise that a take has there, so that the
+    pieces fit together. They overlap by a window, in which they are crossfaded.
+
+    Args:
+        model: the model.
+        config: settings with a seed.
+        vocoder: the method that makes sound.
+        columns: columns of codes without end.
+        skipped: frames at the beginning that are not heard.
+
+    Yields:
+        float32 ``[samples]``, on the CPU.
+    """
+    assert config.seed is not None
+    hop = model.spectrogram.hop_length
+    window = math.ceil(model.spectrogram.n_fft / hop)
+    length = max(1, round(PIECE_S * model.sample_rate / hop))
+    noise, noise_begin = random_generator(config.seed, Purpose.PHASE), 0
+    tail = torch.empty(0, dtype=torch.float32)
+    code_map = torch.empty(model.grid[0], 0, model.num_quantizers, dtype=torch.int64)
+    first = -skipped  # frame of the first column of the code map
+    for start in itertools.count(0, length):
+        begin = max(0, start - MARGIN_WINDOWS * window)
+        end = start + length + window + MARGIN_WINDOWS * window + 1
+        with take_state(model.device):
+            # The frames of a column depend on the next column, too.
+            while first + (code_map.shape[1] - 1) * STRIDE < end:
+                with refuse_exit("sampler", config.sampler):
+                    code_map = torch.cat([code_map, next(columns)], dim=1)
+            passed = (begin - first) // STRIDE
+            code_map, first = code_map[:, passed:], first + passed * STRIDE
+            noise.standard_normal((begin - noise_begin) * hop, dtype=np.float32)
+            noise_begin = begin
+            frames = slice(begin - first, end - first)
+            sound = _render(model, config, vocoder, code_map, frames, copy.deepcopy(noise))
+            sound = sound[(start - begin) * hop :][: (length + window) * hop].clone()
+            if start == 0:
+                rise = min(round(FADE_IN_S * model.sample_rate), len(sound))
+                sound[:rise] *= rising_fade(rise)
+            else:
+                sound[: len(tail)] = torch.lerp(tail, sound[: len(tail)], rising_fade(len(tail)))
+            sound, tail = sound[: length * hop], sound[length * hop :]
+        yield sound
+
+
+def _render(
+    model: PriorModel,
+    config: GenerationConfig,
+    vocoder: Vocoder,
+    code_map: Tensor,
+    frames: slice,
+    noise: np.random.Generator,
+) -> Tensor:
+    """The sound of frames of a code map ``[H, column, level]``, float32 ``[samples]``."""
+    mel = model.decode_map(code_map)[:, frames]
+    conditioning = map_conditioning(model, code_map).at(frames) if vocoder.conditioned else None
+    inversion = Inversion(mel, model.spectrogram, noise, config.quality, no_progress, conditioning)
+    with refuse_exit("vocoder", config.vocoder):
+        sound = inversion.invert(vocoder).cpu().float()
+    if not sound.isfinite().all():
+        raise FloatingPointError(f"vocoder {config.vocoder} gave samples that are not finite")
+    return sound
+
+
+def _quiet_enough(pieces: Iterator[Tensor]) -> Iterator[np.ndarray]:
+    """Pieces within -1 and 1.
+
+    During a piece the gain falls to what the next one needs. It does not rise again, as it does not
+    within a take.
+    """
+    piece = next(pieces)
+    gain = _gain(piece)
+    for following in pieces:
+        next_gain = min(gain, _gain(following))
+        gains = np.linspace(gain, next_gain, len(piece), dtype=np.float32)
+        yield (piece.numpy() * gains).clip(-1, 1)
+        piece, gain = following, next_gain
+
+
+def _gain(piece: Tensor) -> float:
+    return 1 / max(1.0, float(piece.abs().max()))
