@@ -30,6 +30,7 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.redraw import redraw
     from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
+    from distill_prior_gen.cli.takes import takes
     from distill_prior_gen.cli.train import train
     from distill_prior_gen.cli.train_prior import train_prior
     from distill_prior_gen.cli.train_timeline import train_timeline
@@ -44,6 +45,7 @@ def distill_register_commands(cli: click.Group) -> None:
         morph,
         encode,
         decode,
+        takes,
         info,
         train,
         train_prior,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -19,10 +20,16 @@ from PIL import Image
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.ui.board_controls import level_name
 from distill_prior_gen.ui.pictures import FLOOR_DB, decibels, hertz_ticks
-from distill_prior_gen.ui.session import Take
+from distill_prior_gen.ui.take import Listed, Take
 
 MAX_TICKS = 7
 """Labels of the axis of time."""
+
+SMALL = (96, 28)
+"""Width and height of the pictures of the list in pixels."""
+
+SMALL_FLOOR_DB = -60
+"""Lower end of their colours, in dB relative to the loudest bin."""
 
 THUMBNAIL_MARGIN_S = 0.25
 """Seconds around the changed part of an alternative that its small picture shows."""
@@ -61,9 +68,21 @@ def draw_board(take: Take) -> str:
     )
 
 
-def draw_thumbnails(options: list[Take]) -> str:
+def draw_small(take: Take) -> bytes:
+    """A small PNG of the spectrum of a take."""
+    levels = Image.fromarray(decibels(take.result.audio, take.spectrogram))
+    return _png(np.asarray(levels.resize(SMALL, Image.Resampling.BOX)), "magma", SMALL_FLOOR_DB, 0)
+
+
+def draw_list(pictures: list[bytes]) -> str:
+    """A style sheet that puts small pictures of takes onto the list of them."""
+    return _style("takes", [_uri(picture) for picture in pictures])
+
+
+def draw_thumbnails(states: Sequence[Listed]) -> str:
     """A style sheet that puts small pictures of what differs onto the choices of alternatives."""
-    if len(options) < 2:
+    options = [take for take in states if isinstance(take, Take)]
+    if len(options) < 2 or len(options) < len(states):
         return ""
     edits = options[-1].result.edits
     spans = edits[-1].spans if edits else ()
@@ -76,10 +95,16 @@ def draw_thumbnails(options: list[Take]) -> str:
     levels = decibels(np.concatenate(sounds), options[-1].spectrogram)
     borders = np.cumsum([len(sound) for sound in sounds[:-1]])
     frames = borders // options[-1].spectrogram.hop_length
+    parts = np.split(levels, frames, axis=1)
+    return _style("alternatives", [_uri(_png(part, "magma", FLOOR_DB, 0)) for part in parts])
+
+
+def _style(name: str, pictures: list[str]) -> str:
+    """A style sheet that puts pictures onto choices."""
     rules = [
-        f"#distill-prior-alternatives label:nth-of-type({number})::after "
-        f"{{ background-image: url({_png(part, 'magma', FLOOR_DB, 0)}); }}"
-        for number, part in enumerate(np.split(levels, frames, axis=1), 1)
+        f"#distill-prior-{name} label:nth-of-type({number})::after "
+        f"{{ background-image: url({picture}); }}"
+        for number, picture in enumerate(pictures, 1)
     ]
     return f"<style>{' '.join(rules)}</style>"
 
@@ -98,7 +123,7 @@ def _mel_image(take: Take) -> str:
     place = _place(-hop / 2, levels.shape[1] * hop, len(result.audio))
     # The codes may reach higher than the bands.
     height = 100 * len(levels) / (take.rows * STRIDE)
-    picture = _png(levels, "magma", FLOOR_DB, 0)
+    picture = _uri(_png(levels, "magma", FLOOR_DB, 0))
     return f'<img alt="" draggable="false" src="{picture}" style="{place}height:{height:.4f}%">'
 
 
@@ -106,7 +131,7 @@ def _code_image(take: Take, start: int, codes: Any, level: int) -> str:
     result = take.result
     place = _place(start, codes.shape[1] * result.layout.column_samples, len(result.audio))
     highest = max(1, int(result.codes.max()))
-    picture = _png(codes[..., level].numpy(), "viridis", 0, highest)
+    picture = _uri(_png(codes[..., level].numpy(), "viridis", 0, highest))
     return f'<img alt="" draggable="false" src="{picture}" style="{place}height:100%">'
 
 
@@ -114,15 +139,20 @@ def _place(start: float, length: float, samples: int) -> str:
     return f"left:{100 * start / samples:.4f}%;width:{100 * length / samples:.4f}%;"
 
 
-def _png(values: np.ndarray, colours: str, low: float, high: float) -> str:
-    """A picture of ``[row, column]``, the first row at the bottom, as a URI of its data."""
+def _png(values: np.ndarray, colours: str, low: float, high: float) -> bytes:
+    """A PNG of ``[row, column]``, the first row at the bottom."""
     shares = (values[::-1] - low) / max(high - low, 1e-9)
     image = Image.fromarray((256 * shares).clip(0, 255).astype(np.uint8), "P")
     palette = (255 * colormaps[colours](np.arange(256))[:, :3]).round().astype(np.uint8)
     image.putpalette(palette.tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()
+
+
+def _uri(png: bytes) -> str:
+    """The URI of a PNG that holds its data."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _hertz_labels(take: Take) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.store.saved_take import SavedTake
 from distill_prior_gen.ui import library
 from distill_prior_gen.ui.library import SUFFIXES, ModelEntry
 from distill_prior_gen.ui.page_messages import refusal, visible_path
@@ -47,6 +49,16 @@ class ModelList:
         if found is None:
             raise refusal(f"There is no model {shortened(key)}; choose one from the list.")
         return found
+
+    def find_key(self, take: SavedTake, session: Session) -> str | None:
+        """The identifier of the model of a take, or else of a file of that name, or None."""
+        models, path = (
+            library.find_models(self.context.models_dirs, session.uploads),
+            take.model_path,
+        )
+        same = [key for key, model in models.items() if os.path.realpath(model.path) == str(path)]
+        named = [key for key, model in models.items() if model.path.name == take.model.file]
+        return next((key for key in same + named if models[key].reason is None), None)
 
     def model_choices(self, key: Any, session: Session) -> dict[str, Any]:
         """Current choices and value of the list.

@@ -95,5 +95,21 @@
     }
   };
 
-  window.distillPrior = { copy, download, play, repeat, resume };
+  // The identifier by which other machines find their takes again. Without storage, it lasts as
+  // long as the page.
+  const browser = () => {
+    let known = null;
+    try {
+      known = localStorage.getItem("distill-prior-browser");
+    } catch {}
+    if (/^[0-9a-f]{32}$/.test(known)) return known;
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    known = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    try {
+      localStorage.setItem("distill-prior-browser", known);
+    } catch {}
+    return known;
+  };
+
+  window.distillPrior = { browser, copy, download, play, repeat, resume };
 }
