@@ -27,6 +27,7 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.info import info
     from distill_prior_gen.cli.morph import morph
     from distill_prior_gen.cli.plugins import plugins
+    from distill_prior_gen.cli.preset import preset
     from distill_prior_gen.cli.redraw import redraw
     from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
@@ -46,6 +47,7 @@ def distill_register_commands(cli: click.Group) -> None:
         encode,
         decode,
         takes,
+        preset,
         info,
         train,
         train_prior,

@@ -79,8 +79,9 @@ class ModelList:
         return {"choices": choices, "value": key}
 
     def refresh(self, key: Any, session: Session) -> gr.Dropdown:
-        """Look for models again."""
-        return gr.Dropdown(**self.model_choices(key, session))
+        """Look for models again. A value that stays is not sent, as the page may have another."""
+        found = self.model_choices(key, session)
+        return gr.Dropdown(**found if found["value"] != key else {"choices": found["choices"]})
 
     def upload(self, file: str | None, session: Session) -> gr.Dropdown:
         """Check an uploaded model and add it to the list.
@@ -99,7 +100,7 @@ class ModelList:
         if reason := library.get_entry(path, path.name).reason:
             raise refusal(reason)
         session.uploads[key] = path
-        return self.refresh(key, session)
+        return gr.Dropdown(**self.model_choices(key, session))
 
     def describe_choice(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Button]:
         """A note on the chosen model, and the button that is disabled if it cannot be played."""

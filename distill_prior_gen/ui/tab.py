@@ -30,6 +30,7 @@ from distill_prior_gen.ui.controls import (
 )
 from distill_prior_gen.ui.list_events import connect_list
 from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.remembered import connect_memory
 from distill_prior_gen.ui.results import COPY_LABEL, TakePanel, build_bit_depth, build_take_panel
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.setting_controls import PROMPT_LABEL
@@ -70,7 +71,8 @@ def build_tab(context: TabContext) -> None:
     # Events without triggers run when the page is loaded.
     scripts = "".join(f"({_read(name)})();" for name in ("tab.js", "board.js", "board_keys.js"))
     ready = gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
-    _connect_models(models, session, settings, bar)
+    recalled = connect_memory(models, session, settings, ready)
+    _connect_models(models, session, settings, bar, recalled)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)
     _connect_takes(models, session, settings, take)
@@ -83,7 +85,7 @@ def _read(name: str) -> str:
 
 
 def _connect_models(
-    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar
+    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar, recalled: Any
 ) -> None:
     model, top_k = settings.model, settings.controls["top_k"]
     like = settings.controls["like"]
@@ -118,7 +120,7 @@ def _connect_models(
         "api_name": "upload_prior_model",
     }
     refreshes = [
-        gr.on(None, **refresh),
+        recalled.then(**refresh),
         settings.refresh.click(**refresh),
         settings.upload.upload(**upload),
         *(tab.select(**refresh) for tab in open_tab()),

@@ -255,6 +255,6 @@ def _connect_prior_tab(context: TabContext, ready: gr.State) -> None:
     def choose(path: str, key: Any, session: Session) -> gr.Dropdown:
         found = library.find_models(context.models_dirs)
         keys = [key for key, entry in found.items() if str(entry.path) == path]
-        return models.refresh(keys[0] if keys else key, session)
+        return gr.Dropdown(**models.model_choices(keys[0] if keys else key, session))
 
     ready.change(choose, [ready, model, session], model, **NO_PROGRESS)

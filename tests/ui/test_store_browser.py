@@ -26,6 +26,8 @@ from tests.ui.test_browser import (
 
 __all__ = ["browser", "folder", "new_page", "pytestmark"]
 
+PLAYER_READY = "() => document.querySelector('#distill-prior-player audio')?.readyState > 0"
+
 
 @pytest.fixture
 def start(folder):
@@ -53,9 +55,17 @@ def make(page, seed, seconds=1):
 def kill(process, *pages):
     """Kill a server; its pages would log that they have lost it."""
     for page in pages:
+        page.wait_for_function(PLAYER_READY)
         page.goto("about:blank")
     process.kill()
     process.wait(20)
+
+
+def reload(page):
+    """Load a page again, whose player would log that it was interrupted."""
+    page.wait_for_function(PLAYER_READY)
+    page.reload()
+    page.get_by_role("tab", name="Prior").click()
 
 
 def radio(page, number):
@@ -72,8 +82,7 @@ def test_takes_survive_a_reload_a_kill_and_a_restart(start, new_page, folder, co
     part = TakeStore(folder / "generated" / "takes").part()
     assert [take.config.seed for take in part.takes()] == [2, 1]
 
-    page.reload()
-    page.get_by_role("tab", name="Prior").click()
+    reload(page)
     wait_for_take(page, 2)
     expect(radio(page, 1)).to_be_visible()
     expect_samples(page, 16_000)
@@ -133,7 +142,7 @@ def test_takes_after_a_restart_are_compared_edited_and_exported(start, new_page,
     saved, _ = soundfile.read(folder / "generated" / "takes" / "take-3.flac")
     assert abs(sound - saved).max() < 2 / 32768
 
-    page.reload()
+    reload(page)
     wait_for_take(page, 3)
     expect(page.get_by_text("edited (redraw)").first).to_be_visible()
     page.get_by_role("button", name="Export").first.click()
@@ -170,7 +179,7 @@ def test_takes_are_searched_starred_removed_and_brought_back(start, new_page, fo
     expect(page.get_by_text("Seed 5, 1 s of sound")).to_be_visible()
     page.get_by_role("button", name="Remove").click()
     expect(radio(page, 1)).to_have_count(0)
-    page.reload()
+    reload(page)
     wait_for_take(page, 3)
     expect(radio(page, 1)).to_have_count(0)
     expect(page.get_by_role("radio", name="2: ★ seed 50")).to_be_visible()
@@ -229,7 +238,6 @@ def test_nothing_is_saved_if_nobody_wants_it(start, new_page, folder):
     wait_for_take(page, 1)
     expect(page.get_by_role("button", name="Star", exact=True)).to_have_count(0)
     assert not (folder / "generated").exists()
-    page.reload()
-    page.get_by_role("tab", name="Prior").click()
+    reload(page)
     expect(page.get_by_role("button", name="Generate")).to_be_visible()
     expect(radio(page, 1)).to_have_count(0)
