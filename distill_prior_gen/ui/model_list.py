@@ -78,10 +78,21 @@ class ModelList:
         choices = [(model.label, name) for name, model in models.items()]
         return {"choices": choices, "value": key}
 
-    def refresh(self, key: Any, session: Session) -> gr.Dropdown:
-        """Look for models again. A value that stays is not sent, as the page may have another."""
+    def show(self, key: Any, session: Session) -> gr.Dropdown:
+        """The list with a value, which is another one if `key` is not in the list."""
         found = self.model_choices(key, session)
-        return gr.Dropdown(**found if found["value"] != key else {"choices": found["choices"]})
+        session.model_choices = found["choices"]
+        return gr.Dropdown(**found)
+
+    def refresh(self, key: Any, session: Session) -> Any:
+        """Look for models again. A list that stays is not sent, as the page may be ahead of it."""
+        found = self.model_choices(key, session)
+        if session.model_choices is None or found == {
+            "choices": session.model_choices,
+            "value": key,
+        }:
+            return gr.skip()
+        return self.show(key, session)
 
     def upload(self, file: str | None, session: Session) -> gr.Dropdown:
         """Check an uploaded model and add it to the list.
@@ -100,7 +111,7 @@ class ModelList:
         if reason := library.get_entry(path, path.name).reason:
             raise refusal(reason)
         session.uploads[key] = path
-        return gr.Dropdown(**self.model_choices(key, session))
+        return self.show(key, session)
 
     def describe_choice(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Button]:
         """A note on the chosen model, and the button that is disabled if it cannot be played."""

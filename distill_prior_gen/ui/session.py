@@ -34,6 +34,7 @@ class Session:
         last_number: number of the last take that was made.
         query: what the list was searched for.
         list_length: how many takes the list shows at most.
+        model_choices: the list of models as the page has it, None until it has one.
         selected: model that the app had loaded when it was last asked.
         error: reason why the last take could not be made.
     """
@@ -46,6 +47,7 @@ class Session:
     last_number: int = 0
     query: str = ""
     list_length: int = LIST_STEP
+    model_choices: list[tuple[str, str]] | None = None
     selected: Path | None = None
     error: str = ""
 

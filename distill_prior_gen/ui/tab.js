@@ -131,7 +131,10 @@
         return [];
       }
     },
-    settle: () => { settled = true; },
+    settle: (values) => {
+      settled = true;
+      settings.remember(values);
+    },
     remember: (values) => {
       if (settled) store("settings", JSON.stringify(values));
     },

@@ -30,6 +30,7 @@ from distill_prior_gen.ui.controls import (
 )
 from distill_prior_gen.ui.list_events import connect_list
 from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.preset_events import connect_presets
 from distill_prior_gen.ui.remembered import connect_memory
 from distill_prior_gen.ui.results import COPY_LABEL, TakePanel, build_bit_depth, build_take_panel
 from distill_prior_gen.ui.session import Session
@@ -72,6 +73,7 @@ def build_tab(context: TabContext) -> None:
     scripts = "".join(f"({_read(name)})();" for name in ("tab.js", "board.js", "board_keys.js"))
     ready = gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
     recalled = connect_memory(models, session, settings, ready)
+    connect_presets(models, session, settings, recalled)
     _connect_models(models, session, settings, bar, recalled)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)
@@ -105,6 +107,7 @@ def _connect_models(
         "fn": models.describe_steering,
         "inputs": [like, model, session],
         "outputs": [like, settings.steering_note],
+        "preprocess": False,  # the choices may be those of another model still
         **NO_PROGRESS,
     }
     refresh: dict[str, Any] = {
@@ -119,14 +122,15 @@ def _connect_models(
         "outputs": model,
         "api_name": "upload_prior_model",
     }
-    refreshes = [
-        recalled.then(**refresh),
+    changes = [
+        recalled,
         settings.refresh.click(**refresh),
         settings.upload.upload(**upload),
-        *(tab.select(**refresh) for tab in open_tab()),
     ]
-    for event in refreshes:
+    for event in changes:
         event.then(**describe_choice).then(**describe_steering)
+    for tab in open_tab():
+        tab.select(**refresh).then(**describe_choice)
     model.change(**describe_choice).then(**describe_top_k).then(**describe_steering)
     top_k.change(**describe_top_k)
 

@@ -59,7 +59,7 @@ def show_board(session: Session) -> list[Any]:
         "message": "",
         "files": gr.File(None, visible=False),
     }
-    all_removed = not session.query and not shown["takes"].choices
+    all_removed = next(session.listed(), None) is None
     if take is None or (take.number and all_removed):
         hidden = {"player": None, "body": gr.Column(visible=False), "repeat": False}
         return in_order(shown | hidden)
