@@ -86,13 +86,12 @@ class ModelList:
 
     def refresh(self, key: Any, session: Session) -> Any:
         """Look for models again. A list that stays is not sent, as the page may be ahead of it."""
-        found = self.model_choices(key, session)
-        if session.model_choices is None or found == {
-            "choices": session.model_choices,
-            "value": key,
-        }:
+        known = session.model_choices
+        if known is None:
             return gr.skip()
-        return self.show(key, session)
+        found = self.model_choices(key, session)
+        session.model_choices = found["choices"]
+        return gr.skip() if found == {"choices": known, "value": key} else gr.Dropdown(**found)
 
     def upload(self, file: str | None, session: Session) -> gr.Dropdown:
         """Check an uploaded model and add it to the list.
