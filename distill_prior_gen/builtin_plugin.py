@@ -27,10 +27,12 @@ def distill_register_commands(cli: click.Group) -> None:
     from distill_prior_gen.cli.info import info
     from distill_prior_gen.cli.morph import morph
     from distill_prior_gen.cli.plugins import plugins
+    from distill_prior_gen.cli.preset import preset
     from distill_prior_gen.cli.redraw import redraw
     from distill_prior_gen.cli.replay import replay
     from distill_prior_gen.cli.sample import sample
     from distill_prior_gen.cli.stream import stream
+    from distill_prior_gen.cli.takes import takes
     from distill_prior_gen.cli.train import train
     from distill_prior_gen.cli.train_prior import train_prior
     from distill_prior_gen.cli.train_timeline import train_timeline
@@ -46,6 +48,8 @@ def distill_register_commands(cli: click.Group) -> None:
         morph,
         encode,
         decode,
+        takes,
+        preset,
         info,
         train,
         train_prior,

@@ -167,7 +167,19 @@ def _tab_context() -> TabContext:
         output_dir=Path(state.generated_dir),
         selected=_loaded_model,
         device=str(state.device or "auto"),
+        takes_bytes=_takes_bytes(),
     )
+
+
+def _takes_bytes() -> int:
+    """Size of the store of takes, from the variables for the options of ``distill-prior ui``."""
+    import click
+
+    from distill_prior_gen.hookspecs import TAKES_BYTES
+
+    autosave = click.BOOL(os.environ.get("DISTILL_PRIOR_UI_AUTOSAVE") or "yes")
+    size = os.environ.get("DISTILL_PRIOR_UI_AUTOSAVE_SIZE") or TAKES_BYTES / 1e9
+    return round(float(size) * 1e9) if autosave else 0
 
 
 def _loaded_model() -> Path | None:

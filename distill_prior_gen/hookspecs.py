@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PROJECT = "distill"
 
+TAKES_BYTES = 2 * 10**9
+"""Size of the store of takes, if nobody says."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -36,6 +39,8 @@ class TabContext:
         selected: returns the file of the model that is loaded in the app, or None.
         device: where networks run, as for `load_model`.
         recordings_dirs: folders in which recordings can be chosen to train on.
+        takes_bytes: size of the takes that are saved without being asked for, below
+            `output_dir`; 0 if none are.
     """
 
     models_dirs: tuple[Path, ...]
@@ -43,6 +48,7 @@ class TabContext:
     selected: Callable[[], Path | None] = lambda: None
     device: str = "auto"
     recordings_dirs: tuple[Path, ...] = ()
+    takes_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ def power_decibels(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, 1e-10) / max(power.max(), 1e-10))
 
 
-def png_uri(values: np.ndarray, colours: str, low: float, high: float) -> str:
-    """A picture of ``[row, column]``, the first row at the bottom, as a URI of its data.
+def png(values: np.ndarray, colours: str, low: float, high: float) -> bytes:
+    """A PNG of ``[row, column]``, the first row at the bottom.
 
     Args:
         values: the values.
@@ -32,4 +32,14 @@ def png_uri(values: np.ndarray, colours: str, low: float, high: float) -> str:
     image.putpalette(palette.tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file.getvalue()
+
+
+def uri(picture: bytes) -> str:
+    """The URI of a PNG that holds its data."""
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+
+
+def png_uri(values: np.ndarray, colours: str, low: float, high: float) -> str:
+    """The same as `png` as a URI."""
+    return uri(png(values, colours, low, high))

@@ -38,7 +38,9 @@ from distill_prior_gen.demo import demo_model
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-HELP = re.compile(r"(?<=^```text\n)Usage: distill-prior ([\w-]+).*?(?=^```$)", re.M | re.S)
+HELP = re.compile(
+    r"(?<=^```text\n)Usage: distill-prior ([\w-]+(?: [a-z]+)*) .*?(?=^```$)", re.M | re.S
+)
 CONSOLE = re.compile(r"(?<=^```console\n)\$ distill-prior (.*?)\n(.*?)(?=^```$)", re.M | re.S)
 RANGE = re.compile(r"^\| `(--[\w-]+)` \| [\d.]+\u2013[\d.]+ \([\d.]+\)", re.M)
 TABLE = re.compile(r"^<!-- generated: ([\w-]+) -->\n.*?^<!-- end -->$", re.M | re.S)
@@ -47,7 +49,7 @@ TIMING = re.compile(r'"(load|sample|decode|invert)": [0-9.e-]+')
 
 def with_help(text: str) -> str:
     """A page with the help texts of its commands, for a terminal of 90 columns."""
-    return HELP.sub(lambda shown: _printed([shown[1], "--help"], terminal_width=90), text)
+    return HELP.sub(lambda shown: _printed([*shown[1].split(), "--help"], terminal_width=90), text)
 
 
 def with_output(text: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The defaults of the user who runs the tests do not count.
 os.environ["DISTILL_PRIOR_CONFIG"] = os.devnull
+os.environ["DISTILL_PRIOR_PRESETS"] = os.path.join(os.devnull, "presets")
 
 from distill_prior_gen import PriorModel, load_model
 from distill_prior_gen.cli import cli

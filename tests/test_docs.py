@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from distill_prior_gen.cli import cli
@@ -59,7 +60,9 @@ def test_outdated_parts_are_named_and_written(tmp_path, monkeypatch, capsys):
 def test_every_command_has_a_section_with_its_help(command):
     page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     section = page.split(f"\n## {command}\n")[1].split("\n## ")[0]
-    assert update.HELP.findall(section) == [command]
+    group = cli.commands[command]
+    below = group.commands if isinstance(group, click.Group) else {}
+    assert update.HELP.findall(section) == [command, *(f"{command} {name}" for name in below)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 
-from distill_prior_gen.cli.configuration import APP_NAME, CONFIG_VARIABLE, read_defaults
+from distill_prior_gen.cli.configuration import CONFIG_VARIABLE, read_defaults
 from distill_prior_gen.cli.options import INTERRUPTED
 from distill_prior_gen.messages import in_words
 from distill_prior_gen.plugins import commands
-from distill_prior_gen.version import __version__
+from distill_prior_gen.version import APP_NAME, __version__
 
 
 class ReportingGroup(click.Group):

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import platformdirs
 
-APP_NAME = "distill-prior"
+from distill_prior_gen.version import APP_NAME
 
 CONFIG_VARIABLE = "DISTILL_PRIOR_CONFIG"
 """Environment variable with the path of the configuration file."""

@@ -116,7 +116,7 @@ class EditRequest:
 
 def edit_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of an `EditRequest`, which the command gets as its first argument."""
-    names = {name.replace("-", "_") for name in options.EDITING}
+    names = {"preset", *(name.replace("-", "_") for name in options.EDITING)}
 
     @functools.wraps(command)
     def with_request(writing: Writing, model: Path | None, count: int, **given: Any) -> None:

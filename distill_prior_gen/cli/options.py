@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from distill_prior_gen.cli.preset_option import preset
 from distill_prior_gen.config import (
     DESCRIPTORS,
     GENERATION_LIMITS,
@@ -203,7 +204,7 @@ def take(show_default: bool, names: Collection[str] = ()) -> Callable[[Any], Any
                 **settings,
             )
             command = option(command)
-        return command
+        return preset(command)
 
     return decorate
 
@@ -215,17 +216,30 @@ def is_given(name: str) -> bool:
 
 
 def explicit_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """The fields of `GenerationConfig` whose options were given.
+    """The fields of `GenerationConfig` whose options were given, or that the preset has.
+
+    A preset outdoes what environment and configuration file say.
+
+    Args:
+        settings: values of the options of `take`.
 
     Raises:
         click.UsageError: if they contradict each other.
     """
     values = {name: value for name, value in settings.items() if is_given(name)}
+    chosen = values.pop("preset", {})
+    known = settings.keys() | ({"temperature_end"} if "evolve" in settings else set())
+    source = click.get_current_context().get_parameter_source
+    on_line = {name for name in values if source(name) is ParameterSource.COMMANDLINE}
+    if on_line & {"temperature", "evolve"}:
+        on_line |= {"temperature", "temperature_end"}
+    elif chosen.keys() & {"temperature", "temperature_end"}:
+        values = {k: v for k, v in values.items() if k not in ("temperature", "evolve")}
     if "evolve" in values:
         if "temperature" in values:
             raise click.UsageError("give --temperature or --evolve, not both")
         values["temperature"], values["temperature_end"] = values.pop("evolve")
-    return values
+    return values | {k: v for k, v in chosen.items() if k in known and k not in on_line}
 
 
 temperature = click.option(

@@ -9,6 +9,9 @@ from pathlib import Path
 import click
 
 from distill_prior_gen.cli import options
+from distill_prior_gen.hookspecs import TAKES_BYTES, TabContext
+
+DEFAULT_OUTPUT = Path("data/generated")
 
 
 def _user_and_password(
@@ -47,7 +50,7 @@ def _from_file(
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("data/generated"),
+    default=DEFAULT_OUTPUT,
     show_default=True,
     help="Folder that takes are exported to.",
 )
@@ -57,6 +60,21 @@ def _from_file(
     multiple=True,
     help="Folder with recordings that can be chosen to train on, or with such folders; may be "
     "given several times.",
+)
+@click.option(
+    "--autosave/--no-autosave",
+    default=True,
+    show_default=True,
+    help="Save every take below --output; 'distill-prior takes' lists them.",
+)
+@click.option(
+    "--autosave-size",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TAKES_BYTES / 1e9,
+    show_default=True,
+    metavar="GB",
+    help="Size of the takes that are saved. The oldest go first; starred ones stay, and do not "
+    "count.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.  [default: first free one from 7860]")
@@ -81,6 +99,8 @@ def ui(
     folders: tuple[Path, ...],
     output: Path,
     recordings: tuple[Path, ...],
+    autosave: bool,
+    autosave_size: float,
     host: str,
     port: int | None,
     auth: tuple[str, str] | None,
@@ -90,7 +110,6 @@ def ui(
     open_: bool,
 ) -> None:
     """Serve the tabs Prior and Train model to a browser."""
-    from distill_prior_gen.hookspecs import TabContext
     from distill_prior_gen.ui.hosts import is_local
     from distill_prior_gen.ui.server import serve
 
@@ -106,6 +125,7 @@ def ui(
         output_dir=output,
         device=device,
         recordings_dirs=recordings,
+        takes_bytes=round(autosave_size * 1e9) if autosave else 0,
     )
     serve(context, host, port, auth, share, open_)
 

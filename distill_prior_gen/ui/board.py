@@ -7,19 +7,27 @@ and code, and fill their elements exactly, so that places on them are places in 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from distill_prior_gen.networks.vqvae import STRIDE
-from distill_prior_gen.pictures import FLOOR_DB, png_uri
+from distill_prior_gen.pictures import FLOOR_DB, png, png_uri, uri
 from distill_prior_gen.ui.board_controls import level_name
 from distill_prior_gen.ui.pictures import decibels, hertz_ticks
-from distill_prior_gen.ui.session import Take
+from distill_prior_gen.ui.take import Listed, Take
 
 MAX_TICKS = 7
 """Labels of the axis of time."""
+
+SMALL = (96, 28)
+"""Width and height of the pictures of the list in pixels."""
+
+SMALL_FLOOR_DB = -60
+"""Lower end of their colours, in dB relative to the loudest bin."""
 
 THUMBNAIL_MARGIN_S = 0.25
 """Seconds around the changed part of an alternative that its small picture shows."""
@@ -58,9 +66,21 @@ def draw_board(take: Take) -> str:
     )
 
 
-def draw_thumbnails(options: list[Take]) -> str:
+def draw_small(take: Take) -> bytes:
+    """A small PNG of the spectrum of a take."""
+    levels = Image.fromarray(decibels(take.result.audio, take.spectrogram))
+    return png(np.asarray(levels.resize(SMALL, Image.Resampling.BOX)), "magma", SMALL_FLOOR_DB, 0)
+
+
+def draw_list(pictures: list[bytes]) -> str:
+    """A style sheet that puts small pictures of takes onto the list of them."""
+    return _style("takes", [uri(picture) for picture in pictures])
+
+
+def draw_thumbnails(states: Sequence[Listed]) -> str:
     """A style sheet that puts small pictures of what differs onto the choices of alternatives."""
-    if len(options) < 2:
+    options = [take for take in states if isinstance(take, Take)]
+    if len(options) < 2 or len(options) < len(states):
         return ""
     edits = options[-1].result.edits
     spans = edits[-1].spans if edits else ()
@@ -73,10 +93,16 @@ def draw_thumbnails(options: list[Take]) -> str:
     levels = decibels(np.concatenate(sounds), options[-1].spectrogram)
     borders = np.cumsum([len(sound) for sound in sounds[:-1]])
     frames = borders // options[-1].spectrogram.hop_length
+    parts = np.split(levels, frames, axis=1)
+    return _style("alternatives", [png_uri(part, "magma", FLOOR_DB, 0) for part in parts])
+
+
+def _style(name: str, pictures: list[str]) -> str:
+    """A style sheet that puts pictures onto choices."""
     rules = [
-        f"#distill-prior-alternatives label:nth-of-type({number})::after "
-        f"{{ background-image: url({png_uri(part, 'magma', FLOOR_DB, 0)}); }}"
-        for number, part in enumerate(np.split(levels, frames, axis=1), 1)
+        f"#distill-prior-{name} label:nth-of-type({number})::after "
+        f"{{ background-image: url({picture}); }}"
+        for number, picture in enumerate(pictures, 1)
     ]
     return f"<style>{' '.join(rules)}</style>"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from html import escape
 from inspect import Parameter, Signature
 from typing import Any
@@ -16,7 +17,7 @@ from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS
 from distill_prior_gen.ui.take_editor import EditRequest, choose, edit
 from distill_prior_gen.ui.take_maker import TakeMaker
-from distill_prior_gen.ui.take_view import in_order, show_alternatives, show_board
+from distill_prior_gen.ui.take_view import in_order, open_shown, show_alternatives, show_board
 
 NO_PROGRESS: dict[str, Any] = {"show_progress": "hidden", "api_name": False}
 """Options of events that end at once and are no endpoints of the API."""
@@ -35,10 +36,11 @@ def connect_board(
         panel.undo_edit: lambda session: session.history.undo(),
         panel.redo_edit: lambda session: session.history.redo(),
         panel.switch: lambda session: session.history.switch(),
-        panel.keep: lambda session: session.keep(),
+        panel.keep: maker.keep,
     }
     for button, move in moves.items():
-        button.click(_then_show(move), session, outputs, **NO_PROGRESS)
+        moved = button.click(_then_show(move), session, outputs, **NO_PROGRESS)
+        moved.then(partial(open_shown, maker), session, outputs, **NO_PROGRESS)
     panel.alternatives.input(
         _then_show(choose), [panel.alternatives, session], outputs, preprocess=False, **NO_PROGRESS
     )

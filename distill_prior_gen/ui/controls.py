@@ -11,6 +11,7 @@ from gradio_client.utils import is_http_url_like
 from pydantic import ConfigDict, ValidationError
 
 from distill_prior_gen.ui.library import SUFFIXES
+from distill_prior_gen.ui.preset_controls import PresetPanel, build_preset_panel
 from distill_prior_gen.ui.setting_controls import (
     PROMPT_LABEL,
     build_level_controls,
@@ -41,6 +42,7 @@ class SettingsPanel:
 
     Attributes:
         message: note on the chosen model.
+        presets: the components for presets.
         controls: the controls of `SETTINGS` by their names, in that order.
         steering_note: tells why the chosen model cannot be steered.
         prompt_accordion: the accordion with the sound to start from.
@@ -51,6 +53,7 @@ class SettingsPanel:
     refresh: gr.Button
     upload: gr.UploadButton
     message: gr.Markdown
+    presets: PresetPanel
     controls: dict[str, Any]
     randomize: gr.Button
     steering_note: gr.Markdown
@@ -127,6 +130,7 @@ def build_settings_panel(models: dict[str, Any]) -> SettingsPanel:
             min_width=160,
         )
         randomize = gr.Button("Randomize", size="sm", scale=1, min_width=90)
+    presets = build_preset_panel()
     with gr.Accordion("Character", open=False):
         steering_note = gr.Markdown(visible=False)
         controls |= build_steering_controls()
@@ -146,8 +150,9 @@ def build_settings_panel(models: dict[str, Any]) -> SettingsPanel:
         )
     in_order = {name: controls[name] for name in SETTINGS}
     return SettingsPanel(
-        model, refresh, upload, message, in_order, randomize, steering_note, accordion, count
-    )
+        model, refresh, upload, message, presets, in_order, randomize, steering_note, accordion,
+        count,
+    )  # fmt: skip
 
 
 def build_bar() -> Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.store.saved_take import SavedTake
 from distill_prior_gen.ui import library
 from distill_prior_gen.ui.library import SUFFIXES, ModelEntry
 from distill_prior_gen.ui.page_messages import refusal, visible_path
@@ -48,6 +50,16 @@ class ModelList:
             raise refusal(f"There is no model {shortened(key)}; choose one from the list.")
         return found
 
+    def find_key(self, take: SavedTake, session: Session) -> str | None:
+        """The identifier of the model of a take, or else of a file of that name, or None."""
+        models, path = (
+            library.find_models(self.context.models_dirs, session.uploads),
+            take.model_path,
+        )
+        same = [key for key, model in models.items() if os.path.realpath(model.path) == str(path)]
+        named = [key for key, model in models.items() if model.path.name == take.model.file]
+        return next((key for key in same + named if models[key].reason is None), None)
+
     def model_choices(self, key: Any, session: Session) -> dict[str, Any]:
         """Current choices and value of the list.
 
@@ -66,9 +78,20 @@ class ModelList:
         choices = [(model.label, name) for name, model in models.items()]
         return {"choices": choices, "value": key}
 
-    def refresh(self, key: Any, session: Session) -> gr.Dropdown:
-        """Look for models again."""
-        return gr.Dropdown(**self.model_choices(key, session))
+    def show(self, key: Any, session: Session) -> gr.Dropdown:
+        """The list with a value, which is another one if `key` is not in the list."""
+        found = self.model_choices(key, session)
+        session.model_choices = found["choices"]
+        return gr.Dropdown(**found)
+
+    def refresh(self, key: Any, session: Session) -> Any:
+        """Look for models again. A list that stays is not sent, as the page may be ahead of it."""
+        known = session.model_choices
+        if known is None:
+            return gr.skip()
+        found = self.model_choices(key, session)
+        session.model_choices = found["choices"]
+        return gr.skip() if found == {"choices": known, "value": key} else gr.Dropdown(**found)
 
     def upload(self, file: str | None, session: Session) -> gr.Dropdown:
         """Check an uploaded model and add it to the list.
@@ -87,7 +110,7 @@ class ModelList:
         if reason := library.get_entry(path, path.name).reason:
             raise refusal(reason)
         session.uploads[key] = path
-        return self.refresh(key, session)
+        return self.show(key, session)
 
     def describe_choice(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Button]:
         """A note on the chosen model, and the button that is disabled if it cannot be played."""

@@ -36,18 +36,24 @@ SHOWN = (
     "redo_edit",
     "keep",
     "other",
+    "pictures",
+    "older",
+    "star",
 )
 """Names of the components that show a take, in the order of the endpoint."""
 
 
 @dataclass(frozen=True)
 class TakePanel:
-    """The components for the shown take and for the list of the session's takes.
+    """The components for the shown take and for the list of takes.
 
     Attributes:
         repeat: whether the player starts again at the end.
         undo: brings back the take that was removed last.
         body: the components that are hidden while there is no take.
+        search: what the list is searched for.
+        pictures: a style sheet with small pictures of the takes.
+        older: shows more of the list.
         takes: the list of takes. Its value is the number of the shown take, or None for an edited
             one that is not kept.
         restore: puts the settings of the take back into the controls.
@@ -59,11 +65,15 @@ class TakePanel:
     repeat: gr.Checkbox
     undo: gr.Button
     body: gr.Column
+    search: gr.Textbox
+    pictures: gr.HTML
     takes: gr.Radio
+    older: gr.Button
     restore: gr.Button
     longer: gr.Button
     download: gr.Button
     downloads: gr.File
+    star: gr.Button
     remove: gr.Button
     summary: gr.Markdown
     editing: BoardPanel
@@ -105,16 +115,26 @@ def build_take_panel() -> TakePanel:
     undo = gr.Button("Undo", size="sm", visible=False)
     with gr.Column(visible=False) as body:
         repeat = gr.Checkbox(label="Repeat", container=False)
+        search = gr.Textbox(
+            label="Search takes",
+            placeholder="seed 7, loop, temperature 0.8, starred",
+            max_lines=1,
+            elem_id="distill-prior-search",
+        )
+        pictures = gr.HTML(elem_id="distill-prior-pictures")
         takes = gr.Radio(
             choices=[],
-            label="Takes of this session",
-            info="The take that you choose goes on from where the last one was.",
+            label="Takes",
+            info="The take that you choose goes on from where the last one was; A/B goes back "
+            "to that one.",
             elem_id="distill-prior-takes",
         )
+        older = gr.Button("Older takes", size="sm", visible=False)
         with gr.Row():
             restore = gr.Button("Use its settings", size="sm", min_width=110)
             longer = gr.Button("Same seed, longer", size="sm", min_width=110)
             download = gr.Button("Download", size="sm", min_width=80)
+            star = gr.Button("Star", size="sm", min_width=80, visible=False)
             remove = gr.Button("Remove", size="sm", min_width=80)
         downloads = gr.File(file_count="multiple", visible=False)
         summary = gr.Markdown()
@@ -131,8 +151,8 @@ def build_take_panel() -> TakePanel:
         with gr.Accordion("Export", open=False):
             export = _build_export_panel()
     return TakePanel(
-        player, repeat, undo, body, takes, restore, longer, download, downloads, remove,
-        summary, editing, command, copy, export,
+        player, repeat, undo, body, search, pictures, takes, older, restore, longer, download,
+        downloads, star, remove, summary, editing, command, copy, export,
     )  # fmt: skip
 
 

@@ -24,6 +24,10 @@ TOP_K_INFO = "How many sounds the model chooses among. 0 is all of them."
 PROMPT_LABEL = "Start from a sound"
 
 
+MAX_TEXT = 1000
+"""Characters of a text that was stored."""
+
+
 def _build_slider(field: str, step: float, label: str, info: str) -> gr.Slider:
     low, high = GENERATION_LIMITS[field]
     default = getattr(GenerationConfig, field)
@@ -205,3 +209,16 @@ def build_method_controls() -> dict[str, Any]:
             "How much left and right differ. 0 is mono; lows stay in the middle.",
         ),
     }
+
+
+def fits(control: Any, value: Any) -> bool:
+    """Whether a control can have a value, which may have been stored for another version."""
+    if isinstance(control, gr.Slider):
+        return type(value) in (int, float) and control.minimum <= value <= control.maximum
+    if isinstance(control, gr.Checkbox):
+        return isinstance(value, bool)
+    if isinstance(control, gr.Textbox):
+        return isinstance(value, str) and len(value) <= MAX_TEXT
+    choices = [choice for _, choice in control.choices]
+    chosen = value if isinstance(control, gr.CheckboxGroup) else [value]
+    return isinstance(chosen, list) and all(each in choices for each in chosen)

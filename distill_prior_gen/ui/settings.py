@@ -9,6 +9,7 @@ from reprlib import repr as shortened
 from typing import Any
 
 from distill_prior_gen.config import GenerationConfig
+from distill_prior_gen.store.words import format_course, format_value
 
 SETTINGS = (
     "temperature",
@@ -125,19 +126,6 @@ def to_page(config: GenerationConfig) -> dict[str, Any]:
     page["start"] = "vary" if varied else "recording" if itself else "continue"
     page["vary"] = config.vary if varied else DEFAULT_VARY
     return {name: page[name] for name in SETTINGS}
-
-
-def format_value(value: object) -> str:
-    """Format a setting for the command line."""
-    values = value if isinstance(value, tuple) else (value,)
-    return ",".join(
-        str(one).removesuffix(".0") if isinstance(one, float) else str(one) for one in values
-    )
-
-
-def format_course(value: float | tuple[float, float]) -> str:
-    """Format a descriptor for the command line."""
-    return format_value(value).replace(",", ":")
 
 
 def _format_for_page(value: object) -> str:

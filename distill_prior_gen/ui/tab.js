@@ -95,5 +95,50 @@
     }
   };
 
-  window.distillPrior = { copy, download, play, repeat, resume };
+  // What the browser keeps, as long as the page where it keeps nothing.
+  const kept = {};
+  const load = (name) => {
+    try {
+      return localStorage.getItem(`distill-prior-${name}`) ?? kept[name];
+    } catch {
+      return kept[name];
+    }
+  };
+  const store = (name, text) => {
+    kept[name] = text;
+    try {
+      localStorage.setItem(`distill-prior-${name}`, text);
+    } catch {} // it is full, or forbidden
+  };
+
+  // The identifier by which other machines find their takes again.
+  const browser = () => {
+    if (!/^[0-9a-f]{32}$/.test(load("browser"))) {
+      const bytes = crypto.getRandomValues(new Uint8Array(16));
+      const digits = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0"));
+      store("browser", digits.join(""));
+    }
+    return load("browser");
+  };
+
+  // The values of the controls, which are remembered as soon as the former ones are back.
+  let settled = false;
+  const settings = {
+    recall: () => {
+      try {
+        return JSON.parse(load("settings") ?? "[]");
+      } catch {
+        return [];
+      }
+    },
+    settle: (values) => {
+      settled = true;
+      settings.remember(values);
+    },
+    remember: (values) => {
+      if (settled) store("settings", JSON.stringify(values));
+    },
+  };
+
+  window.distillPrior = { browser, settings, copy, download, play, repeat, resume };
 }

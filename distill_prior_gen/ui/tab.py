@@ -28,7 +28,10 @@ from distill_prior_gen.ui.controls import (
     build_settings_panel,
     refuse_urls,
 )
+from distill_prior_gen.ui.list_events import connect_list
 from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.preset_events import connect_presets
+from distill_prior_gen.ui.remembered import connect_memory
 from distill_prior_gen.ui.results import COPY_LABEL, TakePanel, build_bit_depth, build_take_panel
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.setting_controls import PROMPT_LABEL
@@ -37,10 +40,8 @@ from distill_prior_gen.ui.take_export import TakeExporter
 from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import (
     page_values,
-    remove_take,
     show_board,
     show_take,
-    undo_remove,
 )
 
 HERE = Path(__file__).parent
@@ -70,12 +71,15 @@ def build_tab(context: TabContext) -> None:
         Context.root_block.unload(leave)
     # Events without triggers run when the page is loaded.
     scripts = "".join(f"({_read(name)})();" for name in ("tab.js", "board.js", "board_keys.js"))
-    gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
-    _connect_models(models, session, settings, bar)
+    ready = gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
+    recalled = connect_memory(models, session, settings, ready)
+    connect_presets(models, session, settings, recalled)
+    _connect_models(models, session, settings, bar, recalled)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)
     _connect_takes(models, session, settings, take)
-    _connect_export(TakeExporter(context), session, take)
+    connect_list(maker, session, take, ready)
+    _connect_export(TakeExporter(maker), session, take)
 
 
 def _read(name: str) -> str:
@@ -83,7 +87,7 @@ def _read(name: str) -> str:
 
 
 def _connect_models(
-    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar
+    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar, recalled: Any
 ) -> None:
     model, top_k = settings.model, settings.controls["top_k"]
     like = settings.controls["like"]
@@ -103,6 +107,7 @@ def _connect_models(
         "fn": models.describe_steering,
         "inputs": [like, model, session],
         "outputs": [like, settings.steering_note],
+        "preprocess": False,  # the choices may be those of another model still
         **NO_PROGRESS,
     }
     refresh: dict[str, Any] = {
@@ -117,14 +122,15 @@ def _connect_models(
         "outputs": model,
         "api_name": "upload_prior_model",
     }
-    refreshes = [
-        gr.on(None, **refresh),
+    changes = [
+        recalled,
         settings.refresh.click(**refresh),
         settings.upload.upload(**upload),
-        *(tab.select(**refresh) for tab in open_tab()),
     ]
-    for event in refreshes:
+    for event in changes:
         event.then(**describe_choice).then(**describe_steering)
+    for tab in open_tab():
+        tab.select(**refresh).then(**describe_choice)
     model.change(**describe_choice).then(**describe_top_k).then(**describe_steering)
     top_k.change(**describe_top_k)
 
@@ -165,7 +171,9 @@ def _connect_generation(
             session.error = error.message
             error.visible = False  # because the bar shows it
             raise
-        return [*show_take(None, session), STATUS_DONE.format(session.last_number)]
+        shown = show_take(session.last_number, session)  # while the takes are being saved
+        maker.saver.wait(session)
+        return [*shown, STATUS_DONE.format(session.last_number)]
 
     def longer_values(number: Any, session: Session) -> list[Any]:
         return page_values(number, session, maker.models, longer=True)
@@ -210,12 +218,8 @@ def _connect_takes(
     def restore(number: Any, session: Session) -> list[Any]:
         return page_values(number, session, models)
 
-    inputs, outputs = [take.takes, session], take.take_outputs
     controls = [settings.model, *settings.controls.values()]
-    take.takes.input(show_take, inputs, outputs, **NO_PROGRESS)
-    take.restore.click(restore, inputs, controls, **NO_PROGRESS)
-    take.remove.click(remove_take, inputs, outputs, **NO_PROGRESS)
-    take.undo.click(undo_remove, session, outputs, **NO_PROGRESS)
+    take.restore.click(restore, [take.takes, session], controls, **NO_PROGRESS)
     take.repeat.change(None, take.repeat, None, js="(repeat) => window.distillPrior.repeat(repeat)")
     later = f"() => new Promise((end) => setTimeout(() => end('{COPY_LABEL}'), 2000))"
     for js in ("(text) => window.distillPrior.copy(text)", later):

@@ -15,9 +15,11 @@ from distill_prior_gen.result import GenerationResult
 from distill_prior_gen.ui.board_controls import MAX_ALTERNATIVES
 from distill_prior_gen.ui.history import Step
 from distill_prior_gen.ui.page_messages import explain, refusal
-from distill_prior_gen.ui.session import Session, Take
+from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS, to_config
+from distill_prior_gen.ui.take import Listed, Take
 from distill_prior_gen.ui.take_maker import TakeMaker
+from distill_prior_gen.ui.take_opener import open_in_memory
 from distill_prior_gen.validation import check_number
 
 MAX_REGIONS = 100
@@ -55,7 +57,7 @@ def edit(
     session: Session,
     stop_key: str | None,
     progress: Any,
-) -> Iterator[Step[Take]]:
+) -> Iterator[Step[Listed]]:
     """Edit the take on the board.
 
     Args:
@@ -73,12 +75,15 @@ def edit(
     Raises:
         gr.Error: if there is no take, a value is wrong, or the take cannot be edited.
     """
-    take = session.get_take(None)
+    take = open_in_memory(maker, None, session)
+    other = None
+    if operation != "redraw" and asked.other is not None:
+        other = open_in_memory(maker, asked.other, session)
     try:
-        change, origin, count = _plan(operation, asked, _config(values), session)
+        change, origin, count = _plan(operation, asked, _config(values), take, other)
     except ValueError as error:
         raise explain(error, maker.context) from error
-    step: Step[Take] | None = None
+    step: Step[Listed] | None = None
 
     def add(edited: Take) -> None:
         nonlocal step
@@ -100,10 +105,9 @@ def edit(
 
 
 def _plan(
-    operation: str, asked: EditRequest, config: GenerationConfig, session: Session
+    operation: str, asked: EditRequest, config: GenerationConfig, take: Take, other: Take | None
 ) -> tuple[Change, str, int]:
     """The change that was asked for, where its result comes from, and how often it is made."""
-    take = session.get_take(None)
     levels = read_levels(asked.levels, take)
     count = int(check_number("alternatives", asked.count, 1, MAX_ALTERNATIVES, True))
     first = take.result
@@ -111,9 +115,8 @@ def _plan(
         regions = read_regions(asked.regions, levels, take)
         origin = f"edited from take {take.number}" if take.number else take.origin
         return lambda model, report: redraw(model, first, regions, config, report), origin, count
-    if asked.other is None:
+    if other is None:
         raise ValueError("choose the other take first")
-    other = session.get_take(asked.other)
     if other.model.sha256 != take.model.sha256:
         raise ValueError("the two takes must be of the same model")
     second = other.result

@@ -13,10 +13,12 @@ from gradio.utils import get_upload_folder
 
 from distill_prior_gen.export.naming import sidecar_path
 from distill_prior_gen.formats import LOOP_NOTES, ExportConfig
-from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.store.saved_take import SavedTake
 from distill_prior_gen.ui.page_messages import explain, visible_path
 from distill_prior_gen.ui.results import MAX_TAG_LENGTH
 from distill_prior_gen.ui.session import Session
+from distill_prior_gen.ui.take_maker import TakeMaker
+from distill_prior_gen.ui.take_opener import open_in_memory
 
 
 class TakeExporter:
@@ -27,8 +29,9 @@ class TakeExporter:
     or the file cannot be written.
     """
 
-    def __init__(self, context: TabContext) -> None:
-        self.context = context
+    def __init__(self, maker: TakeMaker) -> None:
+        self.maker = maker
+        self.context = maker.context
 
     def export(self, number: Any, values: list[Any], session: Session) -> tuple[list[str], str]:
         """Write a take to the output folder.
@@ -39,19 +42,25 @@ class TakeExporter:
         path = self._write(number, values, self.context.output_dir, session)
         text = f"Saved as `{visible_path(path)}`"
         note = LOOP_NOTES.get(path.suffix[1:])
-        if note and session.get_take(number).result.config.loop:
+        if note and session.get_take(number).config.loop:
             text += f"  \n{note}."
-        return _copy_for_browser(path), text
+        return _copy_pair(path), text
 
     def download(self, number: Any, values: list[Any], session: Session) -> list[str]:
-        """Write a take and its sidecar for the browser alone, and return their paths."""
+        """Write a take and its sidecar for the browser alone, and return their paths.
+
+        A take of the store whose model is not there is given as it was saved.
+        """
+        saved = session.get_take(number)
+        if isinstance(saved, SavedTake) and not self.maker.models.find_key(saved, session):
+            return _copy_pair(saved.path)
         with TemporaryDirectory() as folder:
-            return _copy_for_browser(self._write(number, values, Path(folder), session))
+            return _copy_pair(self._write(number, values, Path(folder), session))
 
     def _write(self, number: Any, values: list[Any], folder: Path, session: Session) -> Path:
         from distill_prior_gen.export.files import write_named_take
 
-        take = session.get_take(number)
+        take = open_in_memory(self.maker, number, session)
         # On the page, 0 stands for the model's sample rate, and for a format without bit depths.
         format_, sample_rate, bit_depth = (None if value == 0 else value for value in values[:3])
         tags = dict(zip(("title", "artist", "album"), values[3:6], strict=True))
@@ -85,7 +94,10 @@ def _clean_tag(name: str, text: Any) -> str:
     return "".join(filter(str.isprintable, text or "")).strip()[:MAX_TAG_LENGTH]
 
 
-def _copy_for_browser(path: Path) -> list[str]:
-    """Copy a take and its sidecar to Gradio's folder, the only one that pages may read."""
-    cache = get_upload_folder()
-    return [save_file_to_cache(file, cache) for file in (path, sidecar_path(path))]
+def copy_for_browser(path: Path) -> str:
+    """Copy a file to Gradio's folder, the only one that pages may read."""
+    return save_file_to_cache(path, get_upload_folder())
+
+
+def _copy_pair(path: Path) -> list[str]:
+    return [copy_for_browser(file) for file in (path, sidecar_path(path))]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
@@ -24,8 +25,10 @@ from distill_prior_gen.ui.history import History
 from distill_prior_gen.ui.library import ModelEntry, load_cached_model
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.page_messages import explain, refusal
-from distill_prior_gen.ui.session import Session, Take
+from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS, to_config
+from distill_prior_gen.ui.take import Take
+from distill_prior_gen.ui.take_saver import TakeSaver
 
 MAX_MEMORY_BYTES = 256 * 2**20
 """Memory for the takes of all sessions. The oldest takes are dropped first."""
@@ -64,6 +67,7 @@ class TakeMaker:
     def __init__(self, models: ModelList) -> None:
         self.models = models
         self.context = models.context
+        self.saver = TakeSaver(models.context)
         self.working = threading.Lock()
         self.waiting = threading.BoundedSemaphore(MAX_WAITING_CALLS)
         self.storing = threading.Lock()
@@ -108,19 +112,11 @@ class TakeMaker:
                     f"takes per click (count) must be from 1 to {MAX_TAKES_PER_CLICK}, not "
                     f"{shortened(count)}"
                 )
-            with self._turn(call) as model:
+            with self.turn(call.model.path, call.report) as model:
                 for result in generate_takes(model, config, int(count), call.report):
-                    number = session.last_number + 1
-                    take = Take(
-                        number,
-                        _without_mel(result),
-                        model.identity,
-                        key,
-                        model.spectrogram,
-                        model.grid[0],
-                        model.code_usage.tolist(),
-                    )
+                    take = new_take(session.new_number(), result, model, key)
                     self._store(call, partial(session.add, take))
+                    self.saver.save(take, session)
 
     def edit(
         self,
@@ -148,14 +144,25 @@ class TakeMaker:
             gr.Error: if a value is wrong, or the take cannot be changed.
         """
         with self._call(take.model_key, session, stop_key, progress) as call:
-            with self._turn(call) as model:
+            with self.turn(call.model.path, call.report) as model:
                 if model.sha256 != take.model.sha256:
                     raise ValueError(f"{take.model.name} has changed since the take was made")
                 result = _without_mel(change(model, call.report))
-            edited = replace(take, number=0, result=result, made_at=time.monotonic())
+            edited = replace(take, number=0, result=result, made_at=time.monotonic(), picture=b"")
             self._store(call, partial(add, edited))
             return True
         return False
+
+    def keep(self, session: Session) -> None:
+        """Add the take on the board to the list, and save it."""
+        if take := session.keep():
+            self.saver.save(take, session)
+            self.saver.wait(session)
+
+    def enter(self, browser: Any, session: Session, stop_key: str | None) -> None:
+        """Give a page that was opened the takes of its browser; see `TakeSaver.enter`."""
+        self.saver.enter(browser, session)
+        self.sessions[stop_key or str(id(session))] = session
 
     @contextmanager
     def _call(
@@ -188,34 +195,35 @@ class TakeMaker:
             self.waiting.release()
 
     @contextmanager
-    def _turn(self, call: _Call) -> Iterator[PriorModel]:
-        """The loaded model, while no other call is at work."""
+    def turn(self, model: Path, report: Progress) -> Iterator[PriorModel]:
+        """The loaded model of a file, while no other call is at work."""
         while not self.working.acquire(timeout=REPORT_S):
-            call.report(0.0, "Waiting for another take...")
+            report(0.0, "Waiting for another take...")
         try:
-            call.report(0.0, "Loading the model...")
-            yield load_cached_model(call.model.path, self.context.device)
+            report(0.0, "Loading the model...")
+            yield load_cached_model(model, self.context.device)
         finally:
             self.working.release()
 
     def _store(self, call: _Call, add: Callable[[], object]) -> None:
-        """Add a take to its session, and drop the oldest takes if all need too much memory.
-
-        Those on the boards go last.
-        """
-        if call.owner not in self.sessions:  # the page was closed
+        """Add a take to its session, unless its page was closed."""
+        if call.owner not in self.sessions:
             return
         with self.storing:
             add()
-            sessions = list(self.sessions.values())
-            stored = [(each, keeper) for keeper in sessions for each in keeper.all_takes()]
-            stored.sort(key=lambda pair: (pair[0] is pair[1].history.state, pair[0].made_at))
-            size = sum(each.size for each, _ in stored)
-            for oldest, keeper in stored[:-1]:
-                if size <= MAX_MEMORY_BYTES:
-                    break
-                keeper.drop(oldest)
-                size -= oldest.size
+            self.limit_memory()
+
+    def limit_memory(self) -> None:
+        """Drop the oldest takes from memory if all need too much; those on the boards go last."""
+        sessions = list(self.sessions.values())
+        stored = [(each, keeper) for keeper in sessions for each in keeper.all_takes()]
+        stored.sort(key=lambda pair: (pair[0] is pair[1].history.state, pair[0].made_at))
+        size = sum(each.size for each, _ in stored)
+        for oldest, keeper in stored[:-1]:
+            if size <= MAX_MEMORY_BYTES:
+                break
+            keeper.drop(oldest)
+            size -= oldest.size
 
     def stop(self, stop_key: str | None) -> None:
         """Stop the call with this key at its next report of progress."""
@@ -251,6 +259,22 @@ def _reporter(progress: Any, stop: threading.Event) -> Callable[[float, str], No
             progress(share, desc=text)
 
     return report
+
+
+def new_take(
+    number: int, result: GenerationResult, model: PriorModel, key: str, origin: str = ""
+) -> Take:
+    """A take of the page; see `Take` for the arguments."""
+    return Take(
+        number,
+        _without_mel(result),
+        model.identity,
+        key,
+        model.spectrogram,
+        model.grid[0],
+        model.code_usage.tolist(),
+        origin,
+    )
 
 
 def _without_mel(result: GenerationResult) -> GenerationResult:

@@ -259,9 +259,11 @@ def _connect_prior_tab(context: TabContext, ready: gr.State) -> None:
         return
     models = ModelList(context)
 
-    def choose(path: str, key: Any, session: Session) -> gr.Dropdown:
+    def choose(path: str, key: Any, session: Session) -> Any:
+        if not path:
+            return gr.skip()
         found = library.find_models(context.models_dirs)
         keys = [key for key, entry in found.items() if str(entry.path) == path]
-        return models.refresh(keys[0] if keys else key, session)
+        return models.show(keys[0] if keys else key, session)
 
     ready.change(choose, [ready, model, session], model, **NO_PROGRESS)

@@ -24,8 +24,9 @@ from distill_prior_gen.ui.board import draw_board
 from distill_prior_gen.ui.history import History
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.pictures import decibels
-from distill_prior_gen.ui.session import Session, Take
+from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.settings import SETTINGS, to_page
+from distill_prior_gen.ui.take import Take, describe
 from distill_prior_gen.ui.take_editor import EditRequest, choose, edit, read_regions
 from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import remove_take, show_board, show_take
@@ -163,7 +164,7 @@ def test_an_edit_is_undone_kept_and_named_after_its_take(maker, model, session):
     kept = session.takes[2]
     assert kept.result is edited.result
     assert session.history.state is kept
-    assert "edited from take 1" in kept.summary()
+    assert "edited from take 1" in describe(kept)
     assert kept.command().endswith("distill-prior replay small-1.wav.json")
     run(maker, model, session)
     assert session.history.state.origin == "edited from take 2"

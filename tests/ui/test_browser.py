@@ -34,7 +34,7 @@ PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-def serve(command, folder):
+def serve(command, folder, autosave="no"):
     """Start a server in `folder`; its process and its address."""
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
@@ -43,7 +43,12 @@ def serve(command, folder):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": path,
+            "DISTILL_PRIOR_UI_AUTOSAVE": autosave,
+        },
     )
     said = ""
     for line in process.stdout:

@@ -23,11 +23,13 @@ from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.export.loudness import measure_loudness
 from distill_prior_gen.formats import LOOP_NOTES
 from distill_prior_gen.hookspecs import TabContext
+from distill_prior_gen.store.words import format_value
 from distill_prior_gen.ui.app import create_app
 from distill_prior_gen.ui.library import find_models, load_cached_model
 from distill_prior_gen.ui.model_list import ModelList
-from distill_prior_gen.ui.session import MAX_SESSION_TAKES, Session, label_takes
-from distill_prior_gen.ui.settings import SETTINGS, format_value
+from distill_prior_gen.ui.session import MAX_SESSION_TAKES, Session
+from distill_prior_gen.ui.settings import SETTINGS
+from distill_prior_gen.ui.take import describe, label_takes
 from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import (
     page_values,
@@ -244,7 +246,7 @@ def test_a_take_is_steered_and_its_settings_come_back(steered):
     assert (config.like, config.wander) == ("rain.wav", 0.5)
     command = session.takes[1].command()
     assert "--wander 0.5 --like rain.wav --bright 0.9 --noisy 0 --dense 0.2:1" in command
-    assert "like `rain.wav`, bright 0.9, noisy 0, dense 0.2:1" in session.takes[1].summary()
+    assert "like `rain.wav`, bright 0.9, noisy 0, dense 0.2:1" in describe(session.takes[1])
     key, *again = page_values(1, session, steered)
     maker.make_takes(key, again, 1, session, None, silently)
     assert session.takes[2].result.config == config
@@ -812,4 +814,4 @@ def test_takes_of_one_click_share_its_time(context):
     sampling = {take.result.timings["sample"] for take in session.takes.values()}
     assert len(sampling) == 1
     for take in session.takes.values():
-        assert f" in {sum(take.result.timings.values()):.1f} s (" in take.summary()
+        assert f" in {sum(take.result.timings.values()):.1f} s (" in describe(take)

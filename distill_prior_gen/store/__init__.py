@@ -1,0 +1,1 @@
+"""The store of takes: what the tab saves, and what the command lists."""
