@@ -121,9 +121,8 @@ class ModelList:
             folders = ", ".join(f"`{visible_path(folder)}`" for folder in self.context.models_dirs)
             text = (
                 f"Only the demo model is here. **No models in {folders}.** Make one of your own "
-                "recordings with `distill-prior train FOLDER -o MODEL.distill`, or in the Distill "
-                "app with `distill train-prior MODEL DATASET`; put it there and click *Refresh*, "
-                "or upload one."
+                "recordings in the tab *Train model*, or with `distill-prior train FOLDER -o "
+                "MODEL.distill`; or put one there and click *Refresh*, or upload one."
             )
         return (
             gr.Markdown(text or "", visible=text is not None),

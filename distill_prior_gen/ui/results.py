@@ -132,7 +132,7 @@ def build_take_panel() -> TakePanel:
         older = gr.Button("Older takes", size="sm", visible=False)
         with gr.Row():
             restore = gr.Button("Use its settings", size="sm", min_width=110)
-            longer = gr.Button("Same seed, longer", size="sm", min_width=110)
+            longer = gr.Button("Same seed, longer", size="sm", min_width=110, scale=2)
             download = gr.Button("Download", size="sm", min_width=80)
             star = gr.Button("Star", size="sm", min_width=80, visible=False)
             remove = gr.Button("Remove", size="sm", min_width=80)
