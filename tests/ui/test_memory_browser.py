@@ -79,6 +79,7 @@ def test_the_page_has_its_settings_again(both, new_page):
 @pytest.mark.parametrize("stored", ["{", "[1, 2]", '{"model": "small"}'], ids=str)
 def test_what_is_no_settings_is_passed_over(alone, new_page, stored):
     page = new_page(alone)
+    page.wait_for_function(f"() => {STORED}")  # else events of the page would be cut off
     page.evaluate(f"localStorage.setItem('distill-prior-settings', {json.dumps(stored)})")
     reload(page)
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^small"))

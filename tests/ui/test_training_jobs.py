@@ -138,7 +138,7 @@ LINUX = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux
         (resource.RLIMIT_AS, 10**8, "out of memory while training the VQ-VAE; lower batch_size"),
     ],
 )
-def test_a_full_disk_or_memory_is_explained_and_leaves_nothing_in_the_way(
+def test_a_full_disk_or_memory_is_explained_and_the_training_goes_on(
     trainings, sounds, tmp_path, limit, size, message
 ):
     full = trainings.add(sounds, tmp_path / "a.distill", [*QUICK, "--epochs", "10"])
@@ -146,7 +146,8 @@ def test_a_full_disk_or_memory_is_explained_and_leaves_nothing_in_the_way(
     resource.prlimit(full._process.pid, limit, (size, resource.RLIM_INFINITY))
     wait(lambda: full.state == FAILED)
     assert message in full.message
+    assert "--resume" in full.message
     assert not (tmp_path / "a.distill").exists()
-    again = trainings.add(sounds, tmp_path / "a.distill", QUICK)
+    again = trainings.add(sounds, tmp_path / "a.distill", ["--resume"])
     wait(lambda: again.state not in (WAITING, RUNNING))
     assert again.state == DONE, again.message
