@@ -29,7 +29,6 @@ STORED = "localStorage.getItem('distill-prior-settings')"
 
 
 def reload(page):
-    page.wait_for_timeout(1500)  # else it would log what it still waits for
     page.reload()
     page.get_by_role("tab", name="Prior").click()
 
@@ -79,7 +78,6 @@ def test_the_page_has_its_settings_again(both, new_page):
 @pytest.mark.parametrize("stored", ["{", "[1, 2]", '{"model": "small"}'], ids=str)
 def test_what_is_no_settings_is_passed_over(alone, new_page, stored):
     page = new_page(alone)
-    page.wait_for_function(f"() => {STORED}")  # else events of the page would be cut off
     page.evaluate(f"localStorage.setItem('distill-prior-settings', {json.dumps(stored)})")
     reload(page)
     expect(page.get_by_label("Model", exact=True)).to_have_value(re.compile("^small"))
