@@ -129,7 +129,7 @@ def live_settings(
 
 def _resolve(model: PriorModel, config: GenerationConfig) -> GenerationConfig:
     """Settings with a seed and the names of the methods that are used, which were checked."""
-    check_endless(config)
+    _check_endless(config)
     config = replace(
         config,
         seed=new_seed() if config.seed is None else config.seed,
@@ -178,7 +178,17 @@ def _frames(model: PriorModel) -> tuple[int, int, int]:
     return hop, math.ceil(model.spectrogram.n_fft / hop), length
 
 
-def check_endless(config: GenerationConfig) -> None:
+def what_needs_an_end(config: GenerationConfig) -> str:
+    """The setting that does not go with sound without end, or ""."""
+    courses = [name for name in DESCRIPTORS if isinstance(getattr(config, name), tuple)]
+    for name in ("temperature_end", "loop", "vary", "prompt_crossfade", *courses):
+        value = getattr(config, name)
+        if value is not None and value is not False:
+            return f"the course of {name}" if name in courses else name
+    return "width" if config.width else ""
+
+
+def _check_endless(config: GenerationConfig) -> None:
     """Refuse settings that need an end.
 
     Raises:
@@ -186,12 +196,8 @@ def check_endless(config: GenerationConfig) -> None:
     """
     if config.width:
         raise ValueError("sound without end is mono; leave out width")
-    courses = [name for name in DESCRIPTORS if isinstance(getattr(config, name), tuple)]
-    for name in ("temperature_end", "loop", "vary", "prompt_crossfade", *courses):
-        value = getattr(config, name)
-        if value is not None and value is not False:
-            told = "the course of " if name in courses else ""
-            raise ValueError(f"{told}{name} does not go with sound without end; leave it out")
+    if name := what_needs_an_end(config):
+        raise ValueError(f"{name} does not go with sound without end; leave it out")
 
 
 def _pieces(

@@ -54,11 +54,16 @@ def endless_columns(
     """
     if config.sampler == TIMELINE:
         return timeline_columns(model, config, beginning, settings)
-    if sampler.whole or not sampler.continues:
+    if not can_go_on(config.sampler, sampler):
         raise ValueError(
             f"the sampler {config.sampler!r} cannot go on without end; use 'timeline' or 'continue'"
         )
     return _chain_columns(sampler, model, config, beginning, settings)
+
+
+def can_go_on(name: str, sampler: Sampler | None) -> bool:
+    """Whether the sampler with a name can go on without end."""
+    return name == TIMELINE or bool(sampler and sampler.continues and not sampler.whole)
 
 
 def _chain_columns(

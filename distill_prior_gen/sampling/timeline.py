@@ -125,9 +125,8 @@ class _Takes:
             room = np.full_like(getattr(self, name)[:, :columns], unknown)
             setattr(self, name, np.concatenate([kept, room], axis=1))
         self.bins = np.concatenate([self.bins[columns:], self.bins[-1:].repeat(columns, axis=0)])
-        self.uniform = np.concatenate(
-            [self.uniform[:, columns:], self._random_numbers(columns)], axis=1
-        )
+        random = self._random_numbers(columns)
+        self.uniform = np.concatenate([self.uniform[:, columns:], random], axis=1)
 
     def draw_column(self, column: int, temperature: tuple[float, ...]) -> None:
         """Draw the codes of a column that are not fixed.
