@@ -111,8 +111,7 @@ class _Takes:
 
     def _random_numbers(self, columns: int) -> np.ndarray:
         """For each column: whether the recording changes, to which one, and the codes."""
-        size = columns, 2 + self.tokens.shape[2]
-        return np.stack([generator.random(size) for generator in self.generators])
+        return np.stack([it.random((columns, 2 + self.tokens.shape[2])) for it in self.generators])
 
     def forget(self, columns: int) -> None:
         """Drop the first columns, and make room for as many at the end."""

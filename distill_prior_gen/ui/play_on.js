@@ -1,7 +1,7 @@
 // A take that goes on while it plays. Runs after tab.js.
 () => {
   const find = (selector) => document.querySelector(`#distill-prior-${selector}`);
-  const LEAD_S = 3; // sound that is asked for before it is heard
+  const LEAD_S = 2; // sound that is asked for before it is heard
   const START_S = 0.1; // time to prepare the first piece
   const FADE_S = 0.02; // of the sound that is stopped
 

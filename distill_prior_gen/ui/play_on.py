@@ -25,6 +25,9 @@ from distill_prior_gen.validation import check_number
 LONGEST_S = 300
 """Length at which a take that goes on ends."""
 
+FIRST_S = 2
+"""Sound that the page gets at first, at least."""
+
 
 def begin(maker: TakeMaker, values: list[Any], second: Any, session: Session) -> dict[str, Any]:
     """Let the take on the board go on.
@@ -48,7 +51,8 @@ def begin(maker: TakeMaker, values: list[Any], second: Any, session: Session) ->
         with _turn(maker, take, session) as model:
             playing = Playing(model, take, controls)
             playing.heard_from = min(round(place * take.result.sample_rate), len(take.result.audio))
-            while len(playing.sound) <= playing.heard_from:
+            needed = playing.heard_from + FIRST_S * take.result.sample_rate
+            while len(playing.sound) < needed:
                 playing.draw()
     except Exception as error:  # a plugin's sampler or vocoder may raise anything
         raise explain(error, maker.context) from error

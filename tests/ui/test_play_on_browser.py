@@ -59,7 +59,7 @@ def test_a_take_goes_on_and_what_was_played_becomes_a_take(saving, new_page, mod
     wait_until_played(page, 9)
     button(page, "Stop").click()
     expect(page.get_by_text(re.compile("take \\d+, played on")).first).to_be_visible()
-    summary = page.get_by_text(re.compile(r"^Temperature 0\.4, top-p off"))
+    summary = page.get_by_text(re.compile(r"Temperature 0\.4, top-p off"))
     expect(summary).to_be_visible()
     page.wait_for_function(f"{LENGTH} > 9 && {LENGTH} < 15")
     assert page.get_by_role("radio", checked=True).first.get_attribute("value") != first
