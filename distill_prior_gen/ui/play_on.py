@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.editing.code_maps import take_of_sound
-from distill_prior_gen.model import PriorModel
-from distill_prior_gen.ui.page_messages import explain, refusal
+from distill_prior_gen.ui.page_messages import explain
 from distill_prior_gen.ui.playing import Playing
 from distill_prior_gen.ui.session import Session
-from distill_prior_gen.ui.take import Take
 from distill_prior_gen.ui.take_editor import read_controls
 from distill_prior_gen.ui.take_maker import TakeMaker, new_take
 from distill_prior_gen.ui.take_opener import open_in_memory
@@ -48,7 +44,10 @@ def begin(maker: TakeMaker, values: list[Any], second: Any, session: Session) ->
     try:
         place = check_number("second", second, 0.0, math.inf)
         controls = read_controls(values)
-        with _turn(maker, take, session) as model:
+        found = maker.models.get_model(take.model_key, session)
+        with maker.turn(found.path, no_progress) as model:
+            if model.sha256 != take.model.sha256:
+                raise ValueError(f"{take.model.name} has changed since the take was made")
             playing = Playing(model, take, controls)
             playing.heard_from = min(round(place * take.result.sample_rate), len(take.result.audio))
             needed = playing.heard_from + FIRST_S * take.result.sample_rate
@@ -82,9 +81,9 @@ def more(maker: TakeMaker, values: list[Any], session: Session) -> dict[str, Any
         return {}
     note = ""
     try:
-        with _turn(maker, playing.take, session) as model:
+        with maker.working:
             try:
-                playing.follow(model, read_controls(values))
+                playing.follow(read_controls(values))
             except ValueError as error:
                 note = explain(error, maker.context).message
             return {"sound": _to_text(playing.draw()), "note": note}
@@ -109,32 +108,22 @@ def keep(maker: TakeMaker, samples: Any, session: Session) -> int | None:
     playing, session.playing = session.playing, None
     if playing is None or samples is None:
         return None
+    name = f"{playing.take.title} played on"
     try:
         count = int(check_number("samples", samples, 0, math.inf))
-        with _turn(maker, playing.take, session) as model:
-            name = f"{playing.take.title}, played on"
-            result = take_of_sound(model, playing.heard(count), name, playing.config)
+        with maker.working:
+            result = take_of_sound(playing.model, playing.heard(count), name, playing.config)
     except Exception as error:
         session.playing = playing
         raise explain(error, maker.context) from error
     number = session.new_number()
-    take = new_take(number, result, model, playing.take.model_key, name)
+    take = new_take(number, result, playing.model, playing.take.model_key, name)
     with maker.storing:
         session.add(take)
         maker.limit_memory()
     maker.saver.save(take, session)
     maker.saver.wait(session)
     return number
-
-
-@contextmanager
-def _turn(maker: TakeMaker, take: Take, session: Session) -> Iterator[PriorModel]:
-    """The loaded model of a take, while no other call is at work."""
-    found = maker.models.get_model(take.model_key, session)
-    with maker.turn(found.path, no_progress) as model:
-        if model.sha256 != take.model.sha256:
-            raise refusal(f"{take.model.name} has changed since the take was made.")
-        yield model
 
 
 def _to_text(sound: np.ndarray) -> str:

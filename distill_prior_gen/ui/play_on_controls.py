@@ -31,6 +31,8 @@ def build_play_panel() -> PlayPanel:
     with gr.Row(elem_id="distill-prior-playing"):
         play_on = gr.Button("Play on", size="sm", min_width=110, elem_id="distill-prior-play-on")
         stop = gr.Button("Stop", size="sm", min_width=110, elem_id="distill-prior-stop")
-        note = gr.HTML('<span role="status"></span>', elem_id="distill-prior-play-note")
+        note = gr.HTML(
+            '<span role="timer"></span>', elem_id="distill-prior-play-note", padding=False
+        )
         more = gr.Button("More", elem_id="distill-prior-more")
     return PlayPanel(play_on, stop, note, more, gr.JSON(visible=False), gr.JSON(visible=False))

@@ -28,6 +28,7 @@ class Playing:
     """
 
     def __init__(self, model: PriorModel, take: Take, controls: GenerationConfig) -> None:
+        self.model = model
         self.take = take
         self.controls = controls
         self.moved: set[str] = set()
@@ -36,7 +37,7 @@ class Playing:
         self.sound = take.result.audio[:start]
         self.heard_from = 0
 
-    def follow(self, model: PriorModel, controls: GenerationConfig) -> None:
+    def follow(self, controls: GenerationConfig) -> None:
         """Take over what the controls are set to.
 
         Raises:
@@ -46,7 +47,8 @@ class Playing:
             if getattr(controls, name) != getattr(self.controls, name):
                 self.moved.add(name)
         asked = {name: getattr(controls, name) for name in self.moved}
-        self.config = live_settings(model, self.take.config, replace(self.take.config, **asked))
+        first = self.take.config
+        self.config = live_settings(self.model, first, replace(first, **asked))
 
     def draw(self) -> np.ndarray:
         """Make the next piece, float32 ``[samples]``."""

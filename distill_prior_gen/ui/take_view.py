@@ -265,11 +265,11 @@ def _longer_button(take: Listed) -> gr.Button:
 def _play_on_button(take: Listed) -> gr.Button:
     config, reason = take.config, ""
     if take.was_changed:
-        reason = "only a take as it was drawn"
+        reason = "only for generated takes"
     elif setting := what_needs_an_end(config):
         reason = f"not with {setting.replace('_', ' ')}"
     elif not can_go_on(config.sampler, samplers().get(config.sampler)):
-        reason = f"not the sampler {config.sampler}"
+        reason = f"not with the sampler {config.sampler}"
     return gr.Button(f"Play on: {reason}" if reason else "Play on", interactive=not reason)
 
 

@@ -78,7 +78,7 @@ def test_the_take_that_is_kept_is_what_the_page_was_sent(maker, make, models):
     assert session.part
     saved = session.part.read(2)
     assert isinstance(saved, SavedTake)
-    assert saved.origin == "take 1, played on"
+    assert saved.origin == "take 1 played on"
     again = open_take(load_model(models / "steered.distill", "cpu"), saved.sidecar)
     assert np.array_equal(again.audio, kept.audio)
     assert again.codes.equal(kept.codes)
@@ -167,7 +167,7 @@ def test_a_page_that_is_closed_ends_it(maker, make):
         ({"loop": True}, "Play on: not with loop"),
         ({"width": 0.5}, "Play on: not with width"),
         ({"temperature_end": "0.5"}, "Play on: not with temperature end"),
-        ({"sampler": "independent"}, "Play on: not the sampler independent"),
+        ({"sampler": "independent"}, "Play on: not with the sampler independent"),
         ({"courses": "bright 0.1:0.9"}, "Play on: not with the course of bright"),
     ],
 )

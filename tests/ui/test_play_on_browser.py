@@ -58,12 +58,12 @@ def test_a_take_goes_on_and_what_was_played_becomes_a_take(saving, new_page, mod
     set_number(page, "Top-p", 0.0)
     wait_until_played(page, 9)
     button(page, "Stop").click()
-    expect(page.get_by_text(re.compile("take \\d+, played on")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("take \\d+ played on")).first).to_be_visible()
     summary = page.get_by_text(re.compile(r"Temperature 0\.4, top-p off"))
     expect(summary).to_be_visible()
     page.wait_for_function(f"{LENGTH} > 9 && {LENGTH} < 15")
     assert page.get_by_role("radio", checked=True).first.get_attribute("value") != first
-    expect(button(page, "Play on: only a take as it was drawn")).to_be_disabled()
+    expect(button(page, "Play on: only for generated takes")).to_be_disabled()
     assert page.evaluate(PLAYED) == 0
 
     page.reload()
@@ -84,7 +84,7 @@ def test_a_take_goes_on_from_its_end_and_cancel_keeps_it_too(saving, new_page):
     button(page, "Play on").click()
     wait_until_played(page, 2)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text(re.compile("take \\d+, played on")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("take \\d+ played on")).first).to_be_visible()
     page.wait_for_function(f"{LENGTH} > 14 && {LENGTH} < 17")
 
 
@@ -102,7 +102,7 @@ def test_sound_follows_without_a_gap(saving, new_page):
     end = page.evaluate(f"[performance.now(), {PLAYED}]")
     assert end[1] - start[1] == pytest.approx((end[0] - start[0]) / 1000, abs=0.3)
     button(page, "Stop").click()
-    expect(page.get_by_text(re.compile("take \\d+, played on")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("take \\d+ played on")).first).to_be_visible()
 
 
 def test_what_cannot_go_on_says_why(saving, new_page):
