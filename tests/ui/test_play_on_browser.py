@@ -12,16 +12,19 @@ from tests.ui.test_browser import (
     choose_model,
     folder,
     generate,
+    in_the_app,
     new_page,
     pytestmark,
     serve,
     set_number,
+    wait_for_take,
 )
+from tests.ui.test_store_browser import reload
 
-__all__ = ["browser", "folder", "new_page", "pytestmark"]
+__all__ = ["browser", "folder", "in_the_app", "new_page", "pytestmark"]
 
 PLAYED = "window.distillPrior.playOn.played()"
-LENGTH = "document.querySelector('#distill-prior-player audio').duration"
+LENGTH = "document.querySelector('#distill-prior-player audio')?.duration"
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +66,10 @@ def test_a_take_goes_on_and_what_was_played_becomes_a_take(saving, new_page, mod
     expect(summary).to_be_visible()
     page.wait_for_function(f"{LENGTH} > 9 && {LENGTH} < 15")
     assert page.get_by_role("radio", checked=True).first.get_attribute("value") != first
-    expect(button(page, "Play on: only for generated takes")).to_be_disabled()
+    expect(button(page, "Play on: not for edited or played-on takes")).to_be_disabled()
     assert page.evaluate(PLAYED) == 0
 
-    page.reload()
-    page.get_by_role("tab", name="Prior").click()
+    reload(page)
     page.wait_for_function(f"{LENGTH} > 9")
     expect(page.get_by_role("button", name="Redraw")).to_be_enabled()
     expect(page.locator(".board .mel img")).to_be_visible()
@@ -112,3 +114,16 @@ def test_what_cannot_go_on_says_why(saving, new_page):
     page.get_by_label("Loop").check()
     generate(page)
     expect(button(page, "Play on: not with loop")).to_be_disabled()
+
+
+def test_a_take_goes_on_in_the_app(in_the_app, new_page):
+    page = new_page(in_the_app)
+    choose_model(page, "small")
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    wait_for_take(page, 1)
+    button(page, "Play on").click()
+    wait_until_played(page, 3)
+    button(page, "Stop").click()
+    wait_for_take(page, 2)
+    page.wait_for_function(f"{LENGTH} > 3")
