@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,12 +19,15 @@ from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 from distill_prior_gen.rendering import refuse_exit
+from distill_prior_gen.result import GenerationResult
+from distill_prior_gen.sampling.chunks import Settings
+from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.endless import endless_columns
 from distill_prior_gen.sampling.prompt import read_prompt
 from distill_prior_gen.sampling.random_streams import Purpose, new_seed, random_generator
 from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
 from distill_prior_gen.torch_state import take_state
-from distill_prior_gen.vocoding import Inversion, Vocoder, map_conditioning
+from distill_prior_gen.vocoding import Inversion, map_conditioning
 
 PIECE_S = 2.0
 """Length of a piece."""
@@ -34,7 +37,16 @@ MARGIN_WINDOWS = 16
 than -80 dB from those that a take has there, at every quality."""
 
 
-def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterator[np.ndarray]:
+LIVE = ("temperature", "top_p", "top_k", "min_p", "wander", *DESCRIPTORS, "vocoder", "quality")
+"""Settings that may change while the sound goes on."""
+
+Current = Callable[[], GenerationConfig]
+"""Tells the settings that hold now, of which those of `LIVE` count."""
+
+
+def stream(
+    model: PriorModel, config: GenerationConfig | None = None, current: Current | None = None
+) -> Iterator[np.ndarray]:
     """Make sound without end.
 
     It begins as the take with the same settings and seed does. Where a take would be scaled so that
@@ -45,6 +57,8 @@ def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterato
         model: from `load_model`.
         config: the settings; None for the defaults. `duration`, `overlap` and `join` have no
             effect.
+        current: asked for the settings before each column of codes is drawn, or each group of
+            chunks where the sampler is no timeline; None for those of `config` throughout.
 
     Yields:
         float32 ``[samples]`` within -1 and 1, pieces of `PIECE_S` seconds that follow each other.
@@ -54,7 +68,67 @@ def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterato
             without an end; and as `generate_takes`.
         FloatingPointError: as `generate_takes`.
     """
-    config = config or GenerationConfig()
+    config = _resolve(model, config or GenerationConfig())
+    settings = _settings(model, config, current, 0)
+    columns, skipped = _columns(model, config, settings)
+    return _quiet_enough(_pieces(model, config, settings, columns, skipped), 1.0)
+
+
+def play_on(
+    model: PriorModel, take: GenerationResult, current: Current | None = None
+) -> tuple[int, Iterator[np.ndarray]]:
+    """Let a take go on without end.
+
+    Args:
+        model: the model of the take.
+        take: a take that was drawn and not edited. Its end is replaced by what leads on.
+        current: asked for the settings of what follows the take, as by `stream`; None for those of
+            the take.
+
+    Returns:
+        The sample of the take at which the sound begins, and pieces of it as from `stream`.
+
+    Raises:
+        ValueError: if the take was not drawn, or was edited; and as `stream`.
+    """
+    layout = take.layout
+    if take.base or take.edits or not isinstance(layout, ContinuousLayout):
+        raise ValueError("only a take of one code map that was not edited can go on")
+    config = _resolve(model, take.config)
+    hop, window, length = _frames(model)
+    frames = len(take.audio) // hop
+    held = math.ceil((frames + layout.trim_start) / STRIDE) + 1
+    settings = _settings(model, config, current, held)
+    columns, skipped = _columns(model, config, settings)
+    unscaled = torch.from_numpy(take.audio / take.gain)
+    # The end of the take was rendered without what follows.
+    start = max(0, frames - MARGIN_WINDOWS * window) // length * length
+    first = max(0, start - length)
+    tail = unscaled[start * hop :][: window * hop if start else 0]
+    rest = _pieces(model, config, settings, columns, skipped, start, tail)
+    kept = [unscaled[first * hop : start * hop]] if start else []
+    return first * hop, _quiet_enough(itertools.chain(kept, rest), take.gain)
+
+
+def live_settings(
+    model: PriorModel, config: GenerationConfig, asked: GenerationConfig
+) -> GenerationConfig:
+    """Settings with what is asked for while the sound goes on.
+
+    Args:
+        model: the model.
+        config: the settings that it began with.
+        asked: settings of which those of `LIVE` count.
+
+    Raises:
+        ValueError: as `stream`.
+    """
+    wanted = replace(config, **{name: getattr(asked, name) for name in LIVE})
+    return _resolve(model, wanted)
+
+
+def _resolve(model: PriorModel, config: GenerationConfig) -> GenerationConfig:
+    """Settings with a seed and the names of the methods that are used, which were checked."""
     _check_endless(config)
     config = replace(
         config,
@@ -63,8 +137,30 @@ def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterato
         vocoder=choose_vocoder(model, config.vocoder),
     )
     check_steering(model, config)
+    for field in ("temperature", "top_k", "top_p"):
+        config.per_level(field, model.num_quantizers)
+    get_registered("vocoder", config.vocoder, vocoders())
+    return config
+
+
+def _settings(
+    model: PriorModel, config: GenerationConfig, current: Current | None, held: int
+) -> Settings:
+    """Settings that do not change before the column `held`."""
+
+    def settings(column: int) -> GenerationConfig:
+        if current is None or column < held:
+            return config
+        return live_settings(model, config, current())
+
+    return settings
+
+
+def _columns(
+    model: PriorModel, config: GenerationConfig, settings: Settings
+) -> tuple[Iterator[Tensor], int]:
+    """Columns of codes without end, and the frames at their beginning that are not heard."""
     sampler = get_registered("sampler", config.sampler, samplers())
-    vocoder = get_registered("vocoder", config.vocoder, vocoders())
     beginning = torch.empty(model.grid[0], 0, model.num_quantizers, dtype=torch.int64)
     skipped = 0
     if config.prompt:
@@ -72,8 +168,24 @@ def stream(model: PriorModel, config: GenerationConfig | None = None) -> Iterato
             prompt = read_prompt(model, config, sampler.whole)
         beginning = prompt.codes
         skipped = prompt.unheard(model) // model.spectrogram.hop_length
-    columns = endless_columns(sampler, model, config, beginning)
-    return _quiet_enough(_pieces(model, config, vocoder, columns, skipped))
+    return endless_columns(sampler, model, config, beginning, settings), skipped
+
+
+def _frames(model: PriorModel) -> tuple[int, int, int]:
+    """Samples of a frame, frames of a window, and frames of a piece."""
+    hop = model.spectrogram.hop_length
+    length = max(1, round(PIECE_S * model.sample_rate / hop))
+    return hop, math.ceil(model.spectrogram.n_fft / hop), length
+
+
+def what_needs_an_end(config: GenerationConfig) -> str:
+    """The setting that does not go with sound without end, or ""."""
+    courses = [name for name in DESCRIPTORS if isinstance(getattr(config, name), tuple)]
+    for name in ("temperature_end", "loop", "vary", "prompt_crossfade", *courses):
+        value = getattr(config, name)
+        if value is not None and value is not False:
+            return f"the course of {name}" if name in courses else name
+    return "width" if config.width else ""
 
 
 def _check_endless(config: GenerationConfig) -> None:
@@ -84,20 +196,18 @@ def _check_endless(config: GenerationConfig) -> None:
     """
     if config.width:
         raise ValueError("sound without end is mono; leave out width")
-    courses = [name for name in DESCRIPTORS if isinstance(getattr(config, name), tuple)]
-    for name in ("temperature_end", "loop", "vary", "prompt_crossfade", *courses):
-        value = getattr(config, name)
-        if value is not None and value is not False:
-            told = "the course of " if name in courses else ""
-            raise ValueError(f"{told}{name} does not go with sound without end; leave it out")
+    if name := what_needs_an_end(config):
+        raise ValueError(f"{name} does not go with sound without end; leave it out")
 
 
 def _pieces(
     model: PriorModel,
     config: GenerationConfig,
-    vocoder: Vocoder,
+    settings: Settings,
     columns: Iterator[Tensor],
     skipped: int,
+    first_frame: int = 0,
+    tail: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Pieces of sound, whose peaks may be anything and which begin without a click.
 
@@ -107,22 +217,22 @@ def _pieces(
     Args:
         model: the model.
         config: settings with a seed.
-        vocoder: the method that makes sound.
+        settings: those of what begins at a column.
         columns: columns of codes without end.
         skipped: frames at the beginning that are not heard.
+        first_frame: frame at which the first piece begins.
+        tail: what was heard from there on, one window, to fade from.
 
     Yields:
         float32 ``[samples]``, on the CPU.
     """
     assert config.seed is not None
-    hop = model.spectrogram.hop_length
-    window = math.ceil(model.spectrogram.n_fft / hop)
-    length = max(1, round(PIECE_S * model.sample_rate / hop))
+    hop, window, length = _frames(model)
     noise, noise_begin = random_generator(config.seed, Purpose.PHASE), 0
-    tail = torch.empty(0, dtype=torch.float32)
+    tail = torch.empty(0) if tail is None else tail
     code_map = torch.empty(model.grid[0], 0, model.num_quantizers, dtype=torch.int64)
     first = -skipped  # frame of the first column of the code map
-    for start in itertools.count(0, length):
+    for start in itertools.count(first_frame, length):
         begin = max(0, start - MARGIN_WINDOWS * window)
         end = start + length + window + MARGIN_WINDOWS * window + 1
         with take_state(model.device):
@@ -135,7 +245,8 @@ def _pieces(
             noise.standard_normal((begin - noise_begin) * hop, dtype=np.float32)
             noise_begin = begin
             frames = slice(begin - first, end - first)
-            sound = _render(model, config, vocoder, code_map, frames, copy.deepcopy(noise))
+            now = settings((start + skipped) // STRIDE)
+            sound = _render(model, now, code_map, frames, copy.deepcopy(noise))
             sound = sound[(start - begin) * hop :][: (length + window) * hop].clone()
             if start == 0:
                 rise = min(round(FADE_IN_S * model.sample_rate), len(sound))
@@ -149,12 +260,12 @@ def _pieces(
 def _render(
     model: PriorModel,
     config: GenerationConfig,
-    vocoder: Vocoder,
     code_map: Tensor,
     frames: slice,
     noise: np.random.Generator,
 ) -> Tensor:
     """The sound of frames of a code map ``[H, column, level]``, float32 ``[samples]``."""
+    vocoder = get_registered("vocoder", config.vocoder, vocoders())
     mel = model.decode_map(code_map)[:, frames]
     conditioning = map_conditioning(model, code_map).at(frames) if vocoder.conditioned else None
     inversion = Inversion(mel, model.spectrogram, noise, config.quality, no_progress, conditioning)
@@ -165,14 +276,14 @@ def _render(
     return sound
 
 
-def _quiet_enough(pieces: Iterator[Tensor]) -> Iterator[np.ndarray]:
+def _quiet_enough(pieces: Iterator[Tensor], gain: float) -> Iterator[np.ndarray]:
     """Pieces within -1 and 1.
 
-    During a piece the gain falls to what the next one needs. It does not rise again, as it does not
-    within a take.
+    During a piece the gain falls from `gain` to what the next one needs. It does not rise again, as
+    it does not within a take.
     """
     piece = next(pieces)
-    gain = _gain(piece)
+    gain = min(gain, _gain(piece))
     for following in pieces:
         next_gain = min(gain, _gain(following))
         gains = np.linspace(gain, next_gain, len(piece), dtype=np.float32)

@@ -1,6 +1,8 @@
 import gc
 import itertools
 import tracemalloc
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from distill_prior_gen import GenerationConfig, generate, load_model, stream
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.evaluation.metrics import change_metrics, seam_ratios
 from distill_prior_gen.networks.vqvae import STRIDE
-from distill_prior_gen.streaming import PIECE_S
+from distill_prior_gen.streaming import LIVE, MARGIN_WINDOWS, PIECE_S, play_on
 from tests.helpers.models import add_timeline, write_model
 
 
@@ -175,3 +177,95 @@ def test_a_vocoder_that_gives_no_numbers_is_reported(small, monkeypatch):
     monkeypatch.setattr("distill_prior_gen.streaming.vocoders", lambda: {"mine": broken})
     with pytest.raises(FloatingPointError, match="vocoder mine gave samples that are not finite"):
         next(stream(small, GenerationConfig(vocoder="mine")))
+
+
+SAMPLERS = pytest.mark.parametrize("sampler", ["timeline", "continue"])
+
+
+@SAMPLERS
+def test_settings_that_are_asked_for_and_stay_give_the_same_samples(small, sampler):
+    """Also after columns were forgotten."""
+    config = GenerationConfig(seed=5, sampler=sampler, quality="fast")
+    pieces = stream(small, config, lambda: replace(config))
+    assert all(map(np.array_equal, itertools.islice(pieces, 8), stream(small, config)))
+
+
+CHANGES: dict[str, Any] = {
+    "temperature": 0.3,
+    "top_p": 0.4,
+    "top_k": 1,
+    "min_p": 0.5,
+    "wander": 0.0,
+    "loud": 0.9,
+    "bright": 0.1,
+    "noisy": 0.9,
+    "dense": 0.1,
+    "vocoder": "torchaudio",
+    "quality": "normal",
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_acts_on_what_is_still_to_come(small, name):
+    """The pieces before it are the same; one that was made already may still be given out."""
+    config = GenerationConfig(seed=1, sampler="timeline", quality="fast")
+    now = config
+    pieces, unchanged = stream(small, config, lambda: now), first_pieces(small, config, 12)
+    before = list(itertools.islice(pieces, 3))
+    assert all(map(np.array_equal, before, unchanged))
+    now = replace(config, **{name: CHANGES[name]})
+    after = list(itertools.islice(pieces, 9))
+    assert not all(map(np.array_equal, after, unchanged[3:]))
+    assert set(CHANGES) == set(LIVE)
+
+
+def test_settings_that_do_not_fit_are_refused_while_it_plays(small):
+    config = GenerationConfig(seed=1, quality="fast")
+    now = config
+    pieces = stream(small, config, lambda: now)
+    next(pieces)
+    now = replace(config, temperature=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="temperature has 3 values, but the model has 2 levels"):
+        list(itertools.islice(pieces, 3))
+
+
+@pytest.mark.parametrize("seconds", [1, 12])
+@SAMPLERS
+def test_a_take_goes_on_as_the_longer_take_does(small, sampler, seconds):
+    """What it begins with is the take itself."""
+    config = GenerationConfig(seed=1, sampler=sampler, duration=seconds)
+    take = generate(small, config)
+    start, pieces = play_on(small, take)
+    assert (start > 0) == (seconds > 10)
+    samples = np.concatenate(list(itertools.islice(pieces, 5)))
+    longer = generate(small, replace(config, duration=25))
+    unscaled = longer.audio[start : start + len(samples)] / longer.gain
+    gain = np.abs(samples).max() / np.abs(unscaled).max()
+    assert np.corrcoef(samples, unscaled)[0, 1] > 0.99
+    assert gain <= take.gain + 0.01
+    if start:
+        beginning = np.abs(samples[:100] - take.audio[start : start + 100])
+        assert beginning.max() < 0.02 * np.abs(take.audio).max()
+
+
+def test_a_take_that_goes_on_keeps_its_own_settings_to_its_end(small):
+    config = GenerationConfig(seed=1, sampler="timeline", duration=12)
+    take = generate(small, config)
+    other = replace(config, temperature=0.3, vocoder="torchaudio")
+    start, pieces = play_on(small, take, lambda: other)
+    unchanged = play_on(small, take)[1]
+    assert np.array_equal(next(pieces), next(unchanged))
+    samples = [np.concatenate(list(itertools.islice(it, 5))) for it in (pieces, unchanged)]
+    second = small.sample_rate
+    margin = MARGIN_WINDOWS * small.spectrogram.n_fft
+    same = len(take.audio) - start - round(second * PIECE_S) - margin
+    assert same > second
+    assert not np.array_equal(samples[0][second * 6 :], samples[1][second * 6 :])
+    assert np.corrcoef(samples[0][:same], samples[1][:same])[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("settings", [{"sampler": "independent"}, {"loop": True}])
+def test_takes_that_cannot_go_on_are_refused(small, settings):
+    take = generate(small, GenerationConfig(duration=2, quality="fast", **settings))
+    with pytest.raises(ValueError, match=r"one code map|without end"):
+        play_on(small, take)

@@ -46,6 +46,10 @@ DrawChunks = Callable[[PriorModel, GenerationConfig, Sequence[Chunk], Progress],
 """Function from a model, settings and chunks to codes, int64 ``[chunk, H * W, level]``."""
 
 
+Settings = Callable[[int], GenerationConfig]
+"""Function from a column to the settings of what begins there."""
+
+
 @dataclass(frozen=True)
 class Sampler:
     """A method to draw codes; see the hook `distill_register_prior_samplers`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -14,7 +15,7 @@ from distill_prior_gen.config import ALIASES, DESCRIPTORS, GenerationConfig, Pro
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.cached_timeline import CachedTimeline
 from distill_prior_gen.networks.timeline import NUM_BINS, TimelineNetwork
-from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, temperatures, value_at
+from distill_prior_gen.sampling.chunks import UNKNOWN, Chunk, Settings, temperatures, value_at
 from distill_prior_gen.sampling.random_streams import Purpose, random_generator
 from distill_prior_gen.sampling.robust_draw import (
     ROUNDING,
@@ -90,7 +91,6 @@ class _Takes:
         self, model: PriorModel, network: TimelineNetwork, config: GenerationConfig, chunks: Chunks
     ) -> None:
         self.model, self.network, self.exact = model, network, ExactNetwork(network)
-        self.draw = RobustDraw(model.codebook_size, model.num_quantizers, config)
         fixed = torch.stack([chunk.fixed for chunk in chunks]).unflatten(1, (model.grid[0], -1))
         self.tokens = fixed.transpose(1, 2).flatten(2).contiguous().numpy()
         takes, columns = self.tokens.shape[:2]
@@ -99,14 +99,19 @@ class _Takes:
         self.uniform = self._random_numbers(columns)
         self.changed = np.zeros((takes, columns), np.int64)
         self.recording = np.full((takes, columns), network.recordings)
-        self.wander = config.wander
         self.bins = np.stack([_bins(config, share) for share in np.linspace(0, 1, columns)])
+        self.change(config, columns)
         self.first = None if config.like is None else model.find_recording(config.like)
+
+    def change(self, config: GenerationConfig, column: int) -> None:
+        """Draw a column and those after it with other settings."""
+        self.bins[column:] = _bins(config, 0.0)
+        self.draw = RobustDraw(self.model.codebook_size, self.model.num_quantizers, config)
+        self.wander = config.wander
 
     def _random_numbers(self, columns: int) -> np.ndarray:
         """For each column: whether the recording changes, to which one, and the codes."""
-        size = columns, 2 + self.tokens.shape[2]
-        return np.stack([generator.random(size) for generator in self.generators])
+        return np.stack([it.random((columns, 2 + self.tokens.shape[2])) for it in self.generators])
 
     def forget(self, columns: int) -> None:
         """Drop the first columns, and make room for as many at the end."""
@@ -118,9 +123,9 @@ class _Takes:
             kept = getattr(self, name)[:, columns:]
             room = np.full_like(getattr(self, name)[:, :columns], unknown)
             setattr(self, name, np.concatenate([kept, room], axis=1))
-        self.uniform = np.concatenate(
-            [self.uniform[:, columns:], self._random_numbers(columns)], axis=1
-        )
+        self.bins = np.concatenate([self.bins[columns:], self.bins[-1:].repeat(columns, axis=0)])
+        random = self._random_numbers(columns)
+        self.uniform = np.concatenate([self.uniform[:, columns:], random], axis=1)
 
     def draw_column(self, column: int, temperature: tuple[float, ...]) -> None:
         """Draw the codes of a column that are not fixed.
@@ -258,7 +263,7 @@ def sample_timeline(
 
 @torch.no_grad()
 def timeline_columns(
-    model: PriorModel, config: GenerationConfig, beginning: Tensor
+    model: PriorModel, config: GenerationConfig, beginning: Tensor, settings: Settings
 ) -> Iterator[Tensor]:
     """The columns of `sample_timeline` one after the other, without end.
 
@@ -268,6 +273,7 @@ def timeline_columns(
         model: the model.
         config: settings with a seed.
         beginning: columns that are given, int64 ``[H, column, level]``.
+        settings: called with the number of a column; how it is drawn.
 
     Yields:
         int64 ``[H, 1, level]``.
@@ -282,10 +288,12 @@ def timeline_columns(
     temperature = temperatures(config, levels, 0.0)
     chunk = Chunk(random_generator(config.seed, Purpose.CODES), fixed.flatten(0, 1), temperature)
     takes, column = _Takes(model, network, config, [chunk]), 0
-    while True:
+    for number in itertools.count():
+        if (wanted := settings(number)) != config:
+            config, temperature = wanted, temperatures(wanted, levels, 0.0)
+            takes.change(config, column)
         takes.draw_column(column, temperature)
-        drawn = torch.from_numpy(takes.tokens[0, column].copy())
-        yield drawn.unflatten(0, (height, levels))[:, None]
+        yield torch.from_numpy(takes.tokens[0, column].copy()).view(height, 1, levels)
         column += 1
         if column == kept + FORGOTTEN:
             takes.forget(FORGOTTEN)

@@ -30,7 +30,7 @@ class SavedTake:
         model: the model that made it.
         config: its settings. The prompt is the copy beside the take, if that is still there.
         duration: length in seconds.
-        origin: how it was edited, or "".
+        origin: how it was edited or what it was made of, or "".
         saved_at: time at which it was saved, in seconds since 1970.
     """
 
@@ -56,6 +56,11 @@ class SavedTake:
     def model_name(self) -> str:
         """Name of its model."""
         return self.model.name
+
+    @property
+    def was_changed(self) -> bool:
+        """Whether the take was edited, or was not drawn but made of sound."""
+        return bool(self.origin)
 
     def command(self, full_paths: bool = True) -> str:
         """The command that makes the same take.
@@ -120,4 +125,8 @@ def _config(path: Path, sidecar: Sidecar) -> GenerationConfig:
 
 def _origin(sidecar: Sidecar) -> str:
     operations = list(dict.fromkeys(edit.operation for edit in sidecar.edits))
-    return f"edited ({', '.join(operations)})" if operations else ""
+    edited = f"edited ({', '.join(operations)})" if operations else ""
+    if sidecar.base is None:
+        return edited
+    made_of = sidecar.base.name or "made of codes"
+    return f"{made_of}, {edited}" if edited else made_of

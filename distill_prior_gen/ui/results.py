@@ -9,6 +9,7 @@ import gradio as gr
 
 from distill_prior_gen.formats import FORMATS, SAMPLE_RATES, ExportConfig
 from distill_prior_gen.ui.board_controls import BoardPanel, build_board_panel
+from distill_prior_gen.ui.play_on_controls import PlayPanel, build_play_panel
 
 MAX_TAG_LENGTH = 200
 """Characters of a title, an artist or an album."""
@@ -39,6 +40,7 @@ SHOWN = (
     "pictures",
     "older",
     "star",
+    "play_on",
 )
 """Names of the components that show a take, in the order of the endpoint."""
 
@@ -51,6 +53,7 @@ class TakePanel:
         repeat: whether the player starts again at the end.
         undo: brings back the take that was removed last.
         body: the components that are hidden while there is no take.
+        playing: the components for a take that goes on.
         search: what the list is searched for.
         pictures: a style sheet with small pictures of the takes.
         older: shows more of the list.
@@ -65,6 +68,7 @@ class TakePanel:
     repeat: gr.Checkbox
     undo: gr.Button
     body: gr.Column
+    playing: PlayPanel
     search: gr.Textbox
     pictures: gr.HTML
     takes: gr.Radio
@@ -84,7 +88,7 @@ class TakePanel:
     @property
     def take_outputs(self) -> list[Any]:
         """The components of `SHOWN`."""
-        parts = vars(self) | vars(self.editing) | vars(self.export)
+        parts = vars(self) | vars(self.editing) | vars(self.playing) | vars(self.export)
         return [parts[name] for name in SHOWN]
 
 
@@ -115,6 +119,7 @@ def build_take_panel() -> TakePanel:
     undo = gr.Button("Undo", size="sm", visible=False)
     with gr.Column(visible=False) as body:
         repeat = gr.Checkbox(label="Repeat", container=False)
+        playing = build_play_panel()
         search = gr.Textbox(
             label="Search takes",
             placeholder="seed 7, loop, temperature 0.8, starred",
@@ -151,8 +156,8 @@ def build_take_panel() -> TakePanel:
         with gr.Accordion("Export", open=False):
             export = _build_export_panel()
     return TakePanel(
-        player, repeat, undo, body, search, pictures, takes, older, restore, longer, download,
-        downloads, star, remove, summary, editing, command, copy, export,
+        player, repeat, undo, body, playing, search, pictures, takes, older, restore, longer,
+        download, downloads, star, remove, summary, editing, command, copy, export,
     )  # fmt: skip
 
 

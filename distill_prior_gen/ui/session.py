@@ -12,6 +12,7 @@ from distill_prior_gen.store.saved_take import SavedTake
 from distill_prior_gen.store.takes import REMOVED, Part
 from distill_prior_gen.ui.history import History
 from distill_prior_gen.ui.page_messages import refusal
+from distill_prior_gen.ui.playing import Playing
 from distill_prior_gen.ui.take import Listed, Take
 
 MAX_SESSION_TAKES = 20
@@ -37,6 +38,7 @@ class Session:
         model_choices: the list of models as the page has it, None until it has one.
         selected: model that the app had loaded when it was last asked.
         error: reason why the last take could not be made.
+        playing: the take that goes on while it plays, or None.
     """
 
     uploads: dict[str, Path] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Session:
     model_choices: list[tuple[str, str]] | None = None
     selected: Path | None = None
     error: str = ""
+    playing: Playing | None = None
 
     def new_number(self) -> int:
         """The number of the next take."""

@@ -30,6 +30,7 @@ from distill_prior_gen.ui.controls import (
 )
 from distill_prior_gen.ui.list_events import connect_list
 from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.play_on_events import connect_play_on
 from distill_prior_gen.ui.preset_events import connect_presets
 from distill_prior_gen.ui.remembered import connect_memory
 from distill_prior_gen.ui.results import COPY_LABEL, TakePanel, build_bit_depth, build_take_panel
@@ -45,6 +46,8 @@ from distill_prior_gen.ui.take_view import (
 )
 
 HERE = Path(__file__).parent
+
+SCRIPTS = ("tab.js", "board.js", "board_keys.js", "play_on.js")
 
 
 def build_tab(context: TabContext) -> None:
@@ -70,7 +73,7 @@ def build_tab(context: TabContext) -> None:
     if Context.root_block is not None:
         Context.root_block.unload(leave)
     # Events without triggers run when the page is loaded.
-    scripts = "".join(f"({_read(name)})();" for name in ("tab.js", "board.js", "board_keys.js"))
+    scripts = "".join(f"({_read(name)})();" for name in SCRIPTS)
     ready = gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
     recalled = connect_memory(models, session, settings, ready)
     connect_presets(models, session, settings, recalled)
@@ -79,6 +82,7 @@ def build_tab(context: TabContext) -> None:
     _connect_generation(maker, session, settings, take, bar)
     _connect_takes(models, session, settings, take)
     connect_list(maker, session, take, ready)
+    connect_play_on(maker, session, settings, take, bar)
     _connect_export(TakeExporter(maker), session, take)
 
 

@@ -90,6 +90,11 @@ class Take:
         return [self.spectrogram.hertz_at(band) for band in bands]
 
     @property
+    def was_changed(self) -> bool:
+        """Whether the take was edited, or was not drawn but made of sound."""
+        return bool(self.result.edits or self.result.base)
+
+    @property
     def config(self) -> GenerationConfig:
         """Its settings."""
         return self.result.config
@@ -120,7 +125,7 @@ class Take:
             full_paths: whether files are named with their folders, so that the command works
                 from any folder.
         """
-        if self.result.edits:
+        if self.was_changed:
             name = free_path(Path(), self.model.name, self.result.seed, ExportConfig())
             return "# Download or export the take; its sidecar has the edits. Then:\n" + shlex.join(
                 ["distill-prior", "replay", str(sidecar_path(name))]

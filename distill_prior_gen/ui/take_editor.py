@@ -80,7 +80,7 @@ def edit(
     if operation != "redraw" and asked.other is not None:
         other = open_in_memory(maker, asked.other, session)
     try:
-        change, origin, count = _plan(operation, asked, _config(values), take, other)
+        change, origin, count = _plan(operation, asked, read_controls(values), take, other)
     except ValueError as error:
         raise explain(error, maker.context) from error
     step: Step[Listed] | None = None
@@ -133,8 +133,15 @@ def _plan(
     )
 
 
-def _config(values: list[Any]) -> GenerationConfig:
-    """Settings of what is drawn, with a new seed."""
+def read_controls(values: list[Any]) -> GenerationConfig:
+    """Settings for sound that is added to a take, with a new seed.
+
+    Args:
+        values: values of the controls of `SETTINGS`, in that order.
+
+    Raises:
+        ValueError: if a value is wrong.
+    """
     page = dict(zip(SETTINGS, values, strict=True))
     page |= {"prompt": None, "start": "continue", "loop": False, "seed": "", "like": ""}
     return to_config(page)

@@ -237,6 +237,7 @@ class TakeMaker:
             session.takes.clear()
             session.removed.clear()
             session.history = History()
+            session.playing = None
 
 
 def stop_all() -> None:

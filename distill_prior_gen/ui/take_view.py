@@ -11,8 +11,11 @@ import gradio as gr
 import numpy as np
 
 from distill_prior_gen.config import GENERATION_LIMITS
+from distill_prior_gen.plugins import samplers
+from distill_prior_gen.sampling.endless import can_go_on
 from distill_prior_gen.store.saved_take import SavedTake
 from distill_prior_gen.store.words import matches, search_text
+from distill_prior_gen.streaming import what_needs_an_end
 from distill_prior_gen.ui.board_controls import level_name
 from distill_prior_gen.ui.history import Step
 from distill_prior_gen.ui.model_list import ModelList
@@ -72,6 +75,7 @@ def show_board(session: Session) -> list[Any]:
             "summary": describe(take),
             "command": take.command(full_paths=is_served_locally()),
             "longer": _longer_button(take),
+            "play_on": _play_on_button(take),
             "body": gr.Column(visible=True),
             "repeat": take.config.loop,
             "keep": gr.Button(interactive=not kept),
@@ -253,10 +257,20 @@ def in_order(values: dict[str, Any]) -> list[Any]:
 
 def _longer_button(take: Listed) -> gr.Button:
     duration = _longer_duration(take.duration)
-    edits = take.result.edits if isinstance(take, Take) else take.origin
-    if duration > take.duration and take.config.vary is None and not edits:
+    if duration > take.duration and take.config.vary is None and not take.was_changed:
         return gr.Button(f"Same seed, longer ({duration:g} s)", interactive=True)
     return gr.Button("Same seed, longer", interactive=False)
+
+
+def _play_on_button(take: Listed) -> gr.Button:
+    config, reason = take.config, ""
+    if take.was_changed:
+        reason = "not for edited or played-on takes"
+    elif setting := what_needs_an_end(config):
+        reason = f"not with {setting.replace('_', ' ')}"
+    elif not can_go_on(config.sampler, samplers().get(config.sampler)):
+        reason = f"not with the sampler {config.sampler}"
+    return gr.Button(f"Play on: {reason}" if reason else "Play on", interactive=not reason)
 
 
 def _longer_duration(duration: float) -> float:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from distill_prior_gen import GenerationConfig, generate, load_model
 from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 from distill_prior_gen.sampling.chunks import Sampler
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
-from distill_prior_gen.sampling.endless import endless_columns
+from distill_prior_gen.sampling.endless import GROUP, endless_columns
 from distill_prior_gen.sampling.robust_draw import RobustDraw
 from distill_prior_gen.sampling.timeline import FORGOTTEN, memory_reach, sample_timeline
 from tests.helpers.models import add_timeline, write_model
@@ -23,12 +25,14 @@ def remembering(tmp_path_factory):
     return load_model(add_timeline(path), "cpu")
 
 
-def columns_of(sampler, model, config, count, beginning=None):
+def columns_of(sampler, model, config, count, beginning=None, settings=None):
     """The first columns without end, ``[row, column, level]``."""
     if beginning is None:
         beginning = torch.empty(model.grid[0], 0, model.num_quantizers, dtype=torch.int64)
     parts, length = [], 0
-    for part in endless_columns(sampler, model, config, beginning):
+    for part in endless_columns(
+        sampler, model, config, beginning, settings or (lambda column: config)
+    ):
         parts.append(part)
         length += part.shape[1]
         if length >= count:
@@ -100,3 +104,21 @@ def test_float64_logits_are_the_same_after_columns_were_forgotten(remembering, m
 def test_samplers_that_cannot_go_on_are_refused(model, sampler):
     with pytest.raises(ValueError, match="sampler 'mine' cannot go on without end; use 'timeline'"):
         columns_of(sampler, model, GenerationConfig(sampler="mine", seed=1), 1)
+
+
+@pytest.mark.parametrize("sampler", ["timeline", "continue"])
+@pytest.mark.parametrize("column", [0, 150])
+def test_codes_follow_the_settings_from_a_column_on(remembering, sampler, column):
+    """From the first column on they are those of a stream with these settings throughout."""
+    config = GenerationConfig(seed=3, sampler=sampler, temperature=1.3)
+    other = replace(config, temperature=0.6, top_k=3, min_p=0.1)
+    if sampler == "timeline":
+        other = replace(other, bright=0.9, wander=3.0)
+    changed = columns_of(
+        AT_ONCE, remembering, config, 250, settings=lambda at: other if at >= column else config
+    )
+    before, after = (columns_of(AT_ONCE, remembering, one, 250) for one in (config, other))
+    assert torch.equal(changed[:, :column], before[:, :column])
+    group = GROUP * remembering.grid[1]  # chunks are drawn in groups
+    assert not torch.equal(changed[:, column + group :], before[:, column + group :])
+    assert torch.equal(changed, after) == (column == 0)

@@ -1,0 +1,64 @@
+"""A take of the page that goes on while it plays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from distill_prior_gen.audio.joining import FADE_OUT_S, rising_fade
+from distill_prior_gen.config import GenerationConfig
+from distill_prior_gen.model import PriorModel
+from distill_prior_gen.streaming import LIVE, live_settings, play_on
+from distill_prior_gen.ui.take import Take
+
+
+class Playing:
+    """A take that goes on, as far as its sound was made.
+
+    The settings are those of the take, until a control is moved; from then on that of the control.
+
+    Args:
+        model: the model of the take.
+        take: the take.
+        controls: what the controls were set to when it began.
+
+    Raises:
+        ValueError: if the take cannot go on; see `play_on`.
+    """
+
+    def __init__(self, model: PriorModel, take: Take, controls: GenerationConfig) -> None:
+        self.model = model
+        self.take = take
+        self.controls = controls
+        self.moved: set[str] = set()
+        self.config = take.config
+        start, self.pieces = play_on(model, take.result, lambda: self.config)
+        self.sound = take.result.audio[:start]
+        self.heard_from = 0
+
+    def follow(self, controls: GenerationConfig) -> None:
+        """Take over what the controls are set to.
+
+        Raises:
+            ValueError: if the settings do not fit; those before then stay.
+        """
+        for name in LIVE:
+            if getattr(controls, name) != getattr(self.controls, name):
+                self.moved.add(name)
+        asked = {name: getattr(controls, name) for name in self.moved}
+        first = self.take.config
+        self.config = live_settings(self.model, first, replace(first, **asked))
+
+    def draw(self) -> np.ndarray:
+        """Make the next piece, float32 ``[samples]``."""
+        piece = next(self.pieces)
+        self.sound = np.concatenate([self.sound, piece])
+        return piece
+
+    def heard(self, samples: int) -> np.ndarray:
+        """The sound from the beginning of the take to what was heard last, with a short fade."""
+        sound = self.sound[: max(1, self.heard_from + samples)].copy()
+        fall = min(round(FADE_OUT_S * self.take.result.sample_rate), len(sound))
+        sound[len(sound) - fall :] *= rising_fade(fall).flip(0).numpy()
+        return sound
