@@ -160,6 +160,7 @@ def test_takes_are_searched_starred_removed_and_brought_back(start, new_page, fo
         make(page, seed)
         wait_for_take(page, number)
     radio(page, 2).check()
+    expect(page.get_by_text("Seed 50, 1 s of sound in")).to_be_visible()
     page.get_by_role("button", name="Star", exact=True).click()
     expect(page.get_by_role("radio", name="2: ★ seed 50")).to_be_checked()
     search = page.get_by_label("Search takes")
