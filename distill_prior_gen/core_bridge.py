@@ -1,8 +1,8 @@
 """The tabs of this package inside the Distill app.
 
-The app loads no plugins. But it imports torch before its interface, and torch calls `autoload` at
-the end of its own import (entry points of the group ``torch.backends``,
-https://docs.pytorch.org/docs/stable/accelerator/autoload.html). `autoload` wraps the app's
+The app loads no plugins. But it imports torch before its interface, and torch, when it is imported,
+calls the functions that packages register as entry points of the group ``torch.backends``
+(https://docs.pytorch.org/docs/stable/accelerator/autoload.html). Ours, `autoload`, wraps the app's
 `create_app`, and the wrapper adds the tabs to the finished app.
 
 This module runs with every ``import torch`` in the environment. Therefore it imports only the
@@ -108,7 +108,7 @@ class _AppFinder:
 
 
 class _HalfImportedApp(ModuleType):
-    """The app's module while the import of torch is part of its own import.
+    """The app's module while it is being imported, if that is what imports torch.
 
     Code that imports the module reaches `create_app` only through an attribute of it, so it is
     early enough to wrap it at the first access to an attribute after the import.
