@@ -24,14 +24,14 @@ from distill_prior_gen.ui.take_view import (
 SEND_BROWSER = "(_, ...rest) => [window.distillPrior.browser(), ...rest]"
 
 
-def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, ready: Any) -> None:
+def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, loaded: Any) -> None:
     """Connect the list of takes with its functions.
 
     Args:
         maker: the maker of the takes.
         session: session of the browser.
         take: the components.
-        ready: event after which the scripts of the page can be called.
+        loaded: event after which the scripts of the page can be called.
     """
 
     def enter(browser: Any, session: Session, request: gr.Request) -> list[Any]:
@@ -45,7 +45,7 @@ def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, ready: An
     inputs, outputs = [take.takes, session], take.take_outputs
     browser = gr.Textbox(visible=False)
     changes = [
-        ready.then(enter, [browser, session], outputs, js=SEND_BROWSER, **NO_PROGRESS),
+        loaded.then(enter, [browser, session], outputs, js=SEND_BROWSER, **NO_PROGRESS),
         take.takes.input(show_take, inputs, outputs, **NO_PROGRESS),
         take.remove.click(remove_take, inputs, outputs, **NO_PROGRESS),
         take.undo.click(undo_remove, session, outputs, **NO_PROGRESS),

@@ -14,7 +14,7 @@ from distill_prior_gen.ui.preset_controls import Presets
 
 
 def connect_presets(
-    models: ModelList, session: gr.State, settings: SettingsPanel, ready: Any
+    models: ModelList, session: gr.State, settings: SettingsPanel, loaded: Any
 ) -> None:
     """Connect the components for presets with their functions.
 
@@ -22,12 +22,12 @@ def connect_presets(
         models: the models of the tab.
         session: session of the browser.
         settings: the components.
-        ready: event after which the list of presets is filled.
+        loaded: event after which the list of presets is filled.
     """
     panel, controls = settings.presets, list(settings.controls.values())
     presets = Presets(models, settings.controls)
     chosen, raw = panel.chosen, NO_PROGRESS | {"preprocess": False}
-    ready.then(lambda: gr.Dropdown(list_presets()), None, chosen, **NO_PROGRESS)
+    loaded.then(lambda: gr.Dropdown(list_presets()), None, chosen, **NO_PROGRESS)
     chosen.select(presets.choose, [chosen, settings.model, session], controls, **raw)
     panel.save.click(presets.save, [panel.name, chosen, *controls], chosen, **raw)
     panel.rename.click(presets.rename, [panel.name, chosen], chosen, **raw)

@@ -12,13 +12,16 @@ from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.setting_controls import fits
 
-RECALL = "(_, ...rest) => [window.distillPrior.settings.recall(), ...rest]"
+RECALL = """(_, ...rest) => {{
+  if (!window.distillPrior) {{ {scripts} }}
+  return [window.distillPrior.settings.recall(), ...rest];
+}}"""
 SETTLE = "(...values) => window.distillPrior.settings.settle(values)"
 REMEMBER = "(...values) => window.distillPrior.settings.remember(values)"
 
 
 def connect_memory(
-    models: ModelList, session: gr.State, settings: SettingsPanel, ready: Any
+    models: ModelList, session: gr.State, settings: SettingsPanel, scripts: str
 ) -> Any:
     """Let the browser remember the model and the controls, but not the sound to start from.
 
@@ -26,10 +29,10 @@ def connect_memory(
         models: the models of the tab.
         session: session of the browser.
         settings: the components.
-        ready: event after which the scripts of the page can be called.
+        scripts: JavaScript that the page needs, which runs when it is loaded.
 
     Returns:
-        The event after which the former values are back.
+        The event after which the scripts can be called and the former values are back.
     """
     names = [name for name in settings.controls if name != "prompt"]
     remembered = [settings.model, settings.count, *(settings.controls[name] for name in names)]
@@ -48,8 +51,11 @@ def connect_memory(
         return [models.show(key, session), *back]
 
     stored = gr.JSON(visible=False)
-    recalled = ready.then(
-        recall, [stored, session], remembered, js=RECALL, preprocess=False, **NO_PROGRESS
+    js = RECALL.format(scripts=scripts)
+    # Without triggers it runs when the page is loaded. It is one event with the scripts, because
+    # Gradio 5 lets nothing follow an event that has only JavaScript.
+    recalled = gr.on(
+        None, recall, [stored, session], remembered, js=js, preprocess=False, **NO_PROGRESS
     )
     recalled.then(None, remembered, js=SETTLE)
     gr.on([control.change for control in remembered], None, remembered, js=REMEMBER)

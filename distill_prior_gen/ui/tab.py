@@ -72,16 +72,14 @@ def build_tab(context: TabContext) -> None:
 
     if Context.root_block is not None:
         Context.root_block.unload(leave)
-    # Events without triggers run when the page is loaded.
     scripts = "".join(f"({_read(name)})();" for name in SCRIPTS)
-    ready = gr.on(None, None, js=f"() => {{ if (!window.distillPrior) {{ {scripts} }} }}")
-    recalled = connect_memory(models, session, settings, ready)
+    recalled = connect_memory(models, session, settings, scripts)
     connect_presets(models, session, settings, recalled)
     _connect_models(models, session, settings, bar, recalled)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)
     _connect_takes(models, session, settings, take)
-    connect_list(maker, session, take, ready)
+    connect_list(maker, session, take, recalled)
     connect_play_on(maker, session, settings, take, bar)
     _connect_export(TakeExporter(maker), session, take)
 
