@@ -16,10 +16,10 @@ from .hookspecs import hookimpl as hookimpl
 from .hookspecs import hookspec as hookspec
 from .model import PriorModel as PriorModel
 from .model import load_model as load_model
+from .playing_on import play_on as play_on
 from .progress import progress_bar as progress_bar
 from .result import GenerationResult as GenerationResult
 from .sampling.filters import filter_logits as filter_logits
-from .streaming import play_on as play_on
 from .streaming import stream as stream
 from .training.data import read_dataset as read_dataset
 from .training.output import save_model as save_model

@@ -18,8 +18,8 @@ from distill_prior_gen.config import (
     partial_progress,
 )
 from distill_prior_gen.memory import check_memory
+from distill_prior_gen.methods import choose_methods
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 from distill_prior_gen.rendering import refuse_exit, render_takes
 from distill_prior_gen.result import GenerationResult
@@ -105,12 +105,7 @@ def _plan(
     model: PriorModel, config: GenerationConfig, count: int
 ) -> tuple[GenerationConfig, Layout, Prompt | None]:
     """Settings with a seed and the names of a sampler and a vocoder, the layout, the prompt."""
-    config = replace(
-        config,
-        seed=new_seed() if config.seed is None else config.seed,
-        sampler=choose_sampler(model, config.sampler),
-        vocoder=choose_vocoder(model, config.vocoder),
-    )
+    config = choose_methods(model, config)
     check_steering(model, config)
     sampler = get_registered("sampler", config.sampler, samplers())
     get_registered("vocoder", config.vocoder, vocoders())

@@ -39,6 +39,7 @@ class Base:
         sound: for a recording, its samples ``[samples]``, float32 within -1 and 1 in steps of
             2 ** -23; None for a take that was decoded from the codes.
         name: name of the recording, or "".
+        gain: for a recording, the factor from the sound of the codes to its samples.
 
     Raises:
         ValueError: naming the field, its value and what it may be.
@@ -49,8 +50,10 @@ class Base:
     trim_start: int = 0
     sound: np.ndarray | None = None
     name: str = ""
+    gain: float = 1.0
 
     def __post_init__(self) -> None:
+        check_number("gain", self.gain, MIN_GAIN, 1.0)
         check_number("samples", self.samples, 1, MAX_SAMPLES, whole=True)
         check_number("trim_start", self.trim_start, 0, MAX_SAMPLES, whole=True)
 

@@ -11,16 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill_prior_gen.config import GENERATION_LIMITS, GenerationConfig, Progress, no_progress
+from distill_prior_gen.methods import choose_methods
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.networks.vqvae import STRIDE
-from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, vocoders
 from distill_prior_gen.rendering import render_takes
 from distill_prior_gen.result import MIN_GAIN, Base, GenerationResult
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.layout import columns_to_cover, map_layout
-from distill_prior_gen.sampling.random_streams import new_seed
-from distill_prior_gen.sampling.timeline import choose_sampler
 from distill_prior_gen.torch_state import take_state
 from distill_prior_gen.validation import check_number
 
@@ -125,7 +123,7 @@ def take_of_base(
         mel=mel,
         layout=layout,
         prompt=None,
-        gain=max(float(np.abs(base.sound).max()), SOUND_STEP),
+        gain=base.gain,
         timings={},
         base=base,
     )
@@ -147,8 +145,8 @@ def take_of_sound(
         gain, as in training.
     """
     rounded = round_sound(sound)
-    codes = encode(model, rounded / max(float(np.abs(rounded).max()), SOUND_STEP))
-    base = Base(codes, len(rounded), 0, rounded, name)
+    gain = max(float(np.abs(rounded).max()), SOUND_STEP)
+    base = Base(encode(model, rounded / gain), len(rounded), 0, rounded, name, gain)
     return take_of_base(model, base, config or GenerationConfig(), no_progress)
 
 
@@ -235,11 +233,8 @@ def _base_config(model: PriorModel, base: Base, config: GenerationConfig) -> Gen
         for name in ("prompt", "prompt_crossfade", "vary", "loop", "like")
     }
     return replace(
-        config,
+        choose_methods(model, config),
         duration=max(shortest, base.samples / model.sample_rate),
         allow_long=True,
-        seed=new_seed() if config.seed is None else config.seed,
-        sampler=choose_sampler(model, config.sampler),
-        vocoder=choose_vocoder(model, config.vocoder),
         **whole,
     )

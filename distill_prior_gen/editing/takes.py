@@ -16,12 +16,11 @@ from distill_prior_gen.editing.code_maps import code_map, codes_on_grid, map_sta
 from distill_prior_gen.editing.redrawing import redraw_codes
 from distill_prior_gen.editing.regions import find_codes
 from distill_prior_gen.editing.sections import apply_edit, changed_spans
+from distill_prior_gen.methods import choose_methods
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.neural_vocoder import choose_vocoder
 from distill_prior_gen.plugins import get_registered, samplers, vocoders
 from distill_prior_gen.result import Edit, GenerationResult
-from distill_prior_gen.sampling.random_streams import new_seed
-from distill_prior_gen.sampling.timeline import check_steering, choose_sampler
+from distill_prior_gen.sampling.timeline import check_steering
 from distill_prior_gen.stopwatch import Stopwatch
 
 DRAWING_SHARE = 0.7
@@ -129,10 +128,7 @@ def edit_settings(
     """
     config = config or replace(take.config, seed=None)
     settings = replace(
-        config,
-        seed=new_seed() if config.seed is None else config.seed,
-        sampler=choose_sampler(model, config.sampler),
-        vocoder=choose_vocoder(model, config.vocoder),
+        choose_methods(model, config),
         prompt=None,
         prompt_crossfade=False,
         vary=None,

@@ -156,7 +156,7 @@ def _store_base(path: Path, result: GenerationResult) -> StoredBase | None:
     if base is None:
         return None
     sound = None if base.sound is None else keep_sound(path, base.sound, result.sample_rate)
-    return StoredBase(base.samples, base.trim_start, base.name, sound)
+    return StoredBase(base.samples, base.trim_start, base.name, sound, base.gain)
 
 
 def _store_edit(path: Path, edit: Edit, sample_rate: int) -> StoredEdit:

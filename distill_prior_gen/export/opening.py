@@ -158,7 +158,7 @@ def _unedited(
     if base.sound:
         longest = round((MAX_RECORDING_S + 1) * model.sample_rate)
         sound = read_sound(find_file(path, base.sound), base.sound.sha256, longest)
-    made_of = Base(code_map, base.samples, base.trim_start, sound, base.name)
+    made_of = Base(code_map, base.samples, base.trim_start, sound, base.name, base.gain)
     return take_of_base(model, made_of, config, progress)
 
 

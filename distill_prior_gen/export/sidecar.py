@@ -111,12 +111,14 @@ class StoredBase:
         trim_start: frames at the beginning of the decoded codes that are not heard.
         name: name of the recording, or "".
         sound: the recording, or None for a take that was decoded from codes.
+        gain: factor from the sound of the codes to the recording.
     """
 
     samples: int
     trim_start: int
     name: str
     sound: FileReference | None
+    gain: float
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from distill_prior_gen.config import no_progress
-from distill_prior_gen.editing.code_maps import take_of_sound
 from distill_prior_gen.ui.page_messages import explain
 from distill_prior_gen.ui.playing import Playing
 from distill_prior_gen.ui.session import Session
@@ -112,7 +111,7 @@ def keep(maker: TakeMaker, samples: Any, session: Session) -> int | None:
     try:
         count = int(check_number("samples", samples, 0, math.inf))
         with maker.working:
-            result = take_of_sound(playing.model, playing.heard(count), name, playing.config)
+            result = playing.heard(count, name)
     except Exception as error:
         session.playing = playing
         raise explain(error, maker.context) from error
@@ -124,6 +123,21 @@ def keep(maker: TakeMaker, samples: Any, session: Session) -> int | None:
     maker.saver.save(take, session)
     maker.saver.wait(session)
     return number
+
+
+def keep_of_closed_page(maker: TakeMaker, stop_key: str | None) -> None:
+    """Keep the take that went on in a page that was closed, with all sound that the page got.
+
+    Args:
+        maker: the maker of the takes, of which this waits for its turn.
+        stop_key: key of the page, see `TakeMaker`.
+
+    Raises:
+        gr.Error: if the take cannot be kept.
+    """
+    session = maker.sessions.get(stop_key or "")
+    if session and session.part and session.playing:
+        keep(maker, len(session.playing.sound), session)
 
 
 def _to_text(sound: np.ndarray) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from distill_prior_gen.audio.joining import FADE_OUT_S, rising_fade
-from distill_prior_gen.config import GenerationConfig
+from distill_prior_gen.config import GenerationConfig, no_progress
+from distill_prior_gen.editing.code_maps import map_start, round_sound, take_of_base
 from distill_prior_gen.model import PriorModel
-from distill_prior_gen.streaming import LIVE, live_settings, play_on
+from distill_prior_gen.playing_on import play_on
+from distill_prior_gen.result import Base, GenerationResult
+from distill_prior_gen.sampling.layout import columns_to_cover
+from distill_prior_gen.streaming import LIVE, live_settings
 from distill_prior_gen.ui.take import Take
 
 
@@ -33,7 +39,8 @@ class Playing:
         self.controls = controls
         self.moved: set[str] = set()
         self.config = take.config
-        start, self.pieces = play_on(model, take.result, lambda: self.config)
+        self.columns: list[Tensor] = []
+        start, self.pieces = play_on(model, take.result, lambda: self.config, self.columns)
         self.sound = take.result.audio[:start]
         self.heard_from = 0
 
@@ -56,9 +63,19 @@ class Playing:
         self.sound = np.concatenate([self.sound, piece])
         return piece
 
-    def heard(self, samples: int) -> np.ndarray:
-        """The sound from the beginning of the take to what was heard last, with a short fade."""
+    def heard(self, samples: int, name: str) -> GenerationResult:
+        """The take from its beginning to what was heard last, with a short fade.
+
+        Args:
+            samples: samples that the page has played.
+            name: name of the take.
+        """
         sound = self.sound[: max(1, self.heard_from + samples)].copy()
         fall = min(round(FADE_OUT_S * self.take.result.sample_rate), len(sound))
         sound[len(sound) - fall :] *= rising_fade(fall).flip(0).numpy()
-        return sound
+        trim_start = map_start(self.take.result)
+        codes = torch.cat(self.columns, dim=1)
+        codes = codes[:, : columns_to_cover(self.model, len(sound), trim_start)]
+        sound = round_sound(sound)
+        base = Base(codes, len(sound), trim_start, sound, name, self.pieces.gain)
+        return take_of_base(self.model, base, self.config, no_progress)

@@ -30,6 +30,7 @@ from distill_prior_gen.ui.controls import (
 )
 from distill_prior_gen.ui.list_events import connect_list
 from distill_prior_gen.ui.model_list import ModelList
+from distill_prior_gen.ui.play_on import keep_of_closed_page
 from distill_prior_gen.ui.play_on_events import connect_play_on
 from distill_prior_gen.ui.preset_events import connect_presets
 from distill_prior_gen.ui.remembered import connect_memory
@@ -68,7 +69,10 @@ def build_tab(context: TabContext) -> None:
     refuse_urls(column)
 
     def leave(request: gr.Request) -> None:
-        maker.leave(request.session_hash)
+        try:
+            keep_of_closed_page(maker, request.session_hash)
+        finally:
+            maker.leave(request.session_hash)
 
     if Context.root_block is not None:
         Context.root_block.unload(leave)

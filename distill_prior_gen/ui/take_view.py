@@ -264,9 +264,7 @@ def _longer_button(take: Listed) -> gr.Button:
 
 def _play_on_button(take: Listed) -> gr.Button:
     config, reason = take.config, ""
-    if take.was_changed:
-        reason = "not for edited or played-on takes"
-    elif setting := what_needs_an_end(config):
+    if setting := what_needs_an_end(config):
         reason = f"not with {setting.replace('_', ' ')}"
     elif not can_go_on(config.sampler, samplers().get(config.sampler)):
         reason = f"not with the sampler {config.sampler}"

@@ -2,18 +2,20 @@
 
 import base64
 import threading
+from dataclasses import replace
 
 import gradio as gr
 import numpy as np
 import pytest
 
-from distill_prior_gen import load_model
+from distill_prior_gen import generate, load_model
+from distill_prior_gen.editing.code_maps import code_map
 from distill_prior_gen.export.opening import open_take
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.store.saved_take import SavedTake
 from distill_prior_gen.ui import play_on
 from distill_prior_gen.ui.model_list import ModelList
-from distill_prior_gen.ui.play_on import begin, keep, more
+from distill_prior_gen.ui.play_on import begin, keep, keep_of_closed_page, more
 from distill_prior_gen.ui.session import Session
 from distill_prior_gen.ui.take_maker import TakeMaker
 from distill_prior_gen.ui.take_view import show_board, show_take
@@ -158,6 +160,48 @@ def test_a_page_that_is_closed_ends_it(maker, make):
     begin(maker, page(), 0.0, session)
     maker.leave("me")
     assert more(maker, page(), session) == {}
+
+
+def test_what_a_closed_page_had_got_is_kept(maker, make):
+    session = make()
+    sent = len(samples(begin(maker, page(), 1.0, session)))
+    sent += len(samples(more(maker, page(), session)))
+    keep_of_closed_page(maker, "you")
+    keep_of_closed_page(maker, "me")
+    maker.leave("me")
+    assert session.part
+    saved = session.part.read(2)
+    assert isinstance(saved, SavedTake)
+    assert (saved.origin, saved.duration) == ("take 1 played on", 1 + sent / RATE)
+    keep_of_closed_page(maker, "me")
+    assert session.part.read(3) is None
+
+
+def test_a_played_on_take_has_the_codes_that_were_drawn_and_goes_on_again(maker, make, models):
+    session = make()
+    model = load_model(models / "steered.distill", "cpu")
+    begin(maker, page(), 0.0, session)
+    for _ in range(3):
+        more(maker, page(), session)
+    assert keep(maker, 7 * RATE, session) == 2
+    kept = session.takes[2].result
+    longer = generate(model, replace(session.takes[1].config, duration=9))
+    _, codes = code_map(model, kept)
+    assert codes.equal(code_map(model, longer)[1][:, : codes.shape[1]])
+
+    show_take(2, session)
+    begin(maker, page(), 7.0, session)
+    more(maker, page(), session)
+    assert keep(maker, 2 * RATE, session) == 3
+    again = session.takes[3].result
+    assert again.duration == 9
+    begins = again.audio[: 6 * RATE]
+    assert np.allclose(begins, kept.audio[: 6 * RATE] * again.gain / kept.gain, atol=1e-6)
+    assert session.part
+    opened = open_take(model, session.part.read(3).sidecar)
+    assert np.array_equal(opened.audio, again.audio)
+    assert opened.codes.equal(again.codes)
+    assert opened.gain == again.gain
 
 
 @pytest.mark.parametrize(

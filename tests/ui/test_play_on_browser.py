@@ -2,10 +2,12 @@
 
 import re
 import shutil
+import time
 
 import pytest
 from playwright.sync_api import expect
 
+from distill_prior_gen.store.takes import TakeStore
 from tests.ui.test_browser import (
     ALONE,
     browser,
@@ -66,7 +68,7 @@ def test_a_take_goes_on_and_what_was_played_becomes_a_take(saving, new_page, mod
     expect(summary).to_be_visible()
     page.wait_for_function(f"{LENGTH} > 9 && {LENGTH} < 15")
     assert page.get_by_role("radio", checked=True).first.get_attribute("value") != first
-    expect(button(page, "Play on: not for edited or played-on takes")).to_be_disabled()
+    expect(button(page, "Play on")).to_be_enabled()
     assert page.evaluate(PLAYED) == 0
 
     reload(page)
@@ -127,3 +129,24 @@ def test_a_take_goes_on_in_the_app(in_the_app, new_page):
     button(page, "Stop").click()
     wait_for_take(page, 2)
     page.wait_for_function(f"{LENGTH} > 3")
+
+
+def test_a_page_that_is_closed_keeps_what_it_had_got(saving, new_page, folder):
+    page = new_page(saving)
+    choose_model(page, "small")
+    page.get_by_role("textbox", name="Seed").fill("77")
+    set_number(page, "Duration (seconds)", 1)
+    generate(page)
+    expect(page.get_by_role("button", name="Same seed, longer (2 s)")).to_be_enabled()
+    button(page, "Play on").click()
+    wait_until_played(page, 2)
+    page.close()
+    part = TakeStore(folder / "generated" / "takes").part()
+    for _ in range(60):
+        kept = [take for take in part.takes() if take.config.seed == 77 and take.origin]
+        if kept:
+            break
+        time.sleep(1)
+    page = new_page(saving)
+    wait_for_take(page, kept[0].number)
+    page.wait_for_function(f"{LENGTH} > 2")
