@@ -17,9 +17,6 @@ from distill_prior_gen.ui.take_maker import TakeMaker, new_take
 from distill_prior_gen.ui.take_opener import open_in_memory
 from distill_prior_gen.validation import check_number
 
-LONGEST_S = 300
-"""Length at which a take that goes on ends."""
-
 FIRST_S = 2
 """Sound that the page gets at first, at least."""
 
@@ -76,7 +73,7 @@ def more(maker: TakeMaker, values: list[Any], session: Session) -> dict[str, Any
         gr.Error: if the piece cannot be made.
     """
     playing = session.playing
-    if playing is None or len(playing.sound) >= LONGEST_S * playing.take.result.sample_rate:
+    if playing is None or playing.is_over:
         return {}
     note = ""
     try:

@@ -11,12 +11,19 @@ from torch import Tensor
 from distill_prior_gen.audio.joining import FADE_OUT_S, rising_fade
 from distill_prior_gen.config import GenerationConfig, no_progress
 from distill_prior_gen.editing.code_maps import map_start, round_sound, take_of_base
+from distill_prior_gen.endless_sound import PIECE_S
 from distill_prior_gen.model import PriorModel
 from distill_prior_gen.playing_on import play_on
 from distill_prior_gen.result import Base, GenerationResult
 from distill_prior_gen.sampling.layout import columns_to_cover
 from distill_prior_gen.streaming import LIVE, live_settings
 from distill_prior_gen.ui.take import Take
+
+LONGEST_S = 300.0
+"""Length of the longest take."""
+
+LONGEST_START_S = 290.0
+"""Length of the longest take that can go on."""
 
 
 class Playing:
@@ -30,10 +37,12 @@ class Playing:
         controls: what the controls were set to when it began.
 
     Raises:
-        ValueError: if the take cannot go on; see `play_on`.
+        ValueError: if the take is too long, or cannot go on; see `play_on`.
     """
 
     def __init__(self, model: PriorModel, take: Take, controls: GenerationConfig) -> None:
+        if take.duration > LONGEST_START_S:
+            raise ValueError(f"takes of more than {LONGEST_START_S:g} s cannot go on")
         self.model = model
         self.take = take
         self.controls = controls
@@ -56,6 +65,11 @@ class Playing:
         asked = {name: getattr(controls, name) for name in self.moved}
         first = self.take.config
         self.config = live_settings(self.model, first, replace(first, **asked))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether another piece would make the take too long."""
+        return len(self.sound) / self.take.result.sample_rate + PIECE_S > LONGEST_S
 
     def draw(self) -> np.ndarray:
         """Make the next piece, float32 ``[samples]``."""

@@ -20,6 +20,7 @@ from distill_prior_gen.ui.board_controls import level_name
 from distill_prior_gen.ui.history import Step
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.page_messages import is_served_locally, refusal
+from distill_prior_gen.ui.playing import LONGEST_START_S
 from distill_prior_gen.ui.results import SHOWN
 from distill_prior_gen.ui.session import LIST_STEP, Session
 from distill_prior_gen.ui.settings import to_page
@@ -264,7 +265,9 @@ def _longer_button(take: Listed) -> gr.Button:
 
 def _play_on_button(take: Listed) -> gr.Button:
     config, reason = take.config, ""
-    if setting := what_needs_an_end(config):
+    if take.duration > LONGEST_START_S:
+        reason = f"not after {LONGEST_START_S:g} s"
+    elif setting := what_needs_an_end(config):
         reason = f"not with {setting.replace('_', ' ')}"
     elif not can_go_on(config.sampler, samplers().get(config.sampler)):
         reason = f"not with the sampler {config.sampler}"

@@ -13,7 +13,7 @@ from distill_prior_gen.editing.code_maps import code_map
 from distill_prior_gen.export.opening import open_take
 from distill_prior_gen.hookspecs import TabContext
 from distill_prior_gen.store.saved_take import SavedTake
-from distill_prior_gen.ui import play_on
+from distill_prior_gen.ui import playing
 from distill_prior_gen.ui.model_list import ModelList
 from distill_prior_gen.ui.play_on import begin, keep, keep_of_closed_page, more
 from distill_prior_gen.ui.session import Session
@@ -109,12 +109,12 @@ def test_controls_that_are_moved_count_and_the_others_are_the_takes(maker, make)
     session = make(temperature=0.7, top_p=0.6)
     before = page(temperature=1.3)
     begin(maker, before, 0.0, session)
-    playing = session.playing
+    sound = session.playing
     more(maker, before, session)
-    assert (playing.config.temperature, playing.config.top_p) == (0.7, 0.6)
+    assert (sound.config.temperature, sound.config.top_p) == (0.7, 0.6)
     more(maker, page(temperature=1.3, top_p=0.2, steer=["bright"], bright=0.9), session)
-    assert (playing.config.temperature, playing.config.top_p) == (0.7, 0.2)
-    assert playing.config.bright == 0.9
+    assert (sound.config.temperature, sound.config.top_p) == (0.7, 0.2)
+    assert sound.config.bright == 0.9
     keep(maker, 20_000, session)
     assert session.takes[2].config.top_p == 0.2
 
@@ -132,13 +132,22 @@ def test_what_is_wrong_with_a_control_is_said_and_it_goes_on(maker, make):
 
 
 def test_it_ends_at_its_greatest_length(maker, make, monkeypatch):
-    monkeypatch.setattr(play_on, "LONGEST_S", 6)
+    monkeypatch.setattr(playing, "LONGEST_S", 6)
     session = make()
     length = len(samples(begin(maker, page(), 0.0, session)))
     while answer := more(maker, page(), session):
         length += len(samples(answer))
-    assert 6 * RATE <= length <= 8.1 * RATE
+    assert 4 * RATE < length <= 6 * RATE
     assert keep(maker, length, session) == 2
+
+
+def test_a_take_that_is_too_long_cannot_go_on(maker, make, monkeypatch):
+    monkeypatch.setattr("distill_prior_gen.ui.playing.LONGEST_START_S", 2.0)
+    monkeypatch.setattr("distill_prior_gen.ui.take_view.LONGEST_START_S", 2.0)
+    session = make()
+    assert show_board(session)[-1].value == "Play on: not after 2 s"
+    with pytest.raises(gr.Error, match="takes of more than 2 s cannot go on"):
+        begin(maker, page(), 0.0, session)
 
 
 def test_others_take_their_turn_between_the_pieces(maker, make):
