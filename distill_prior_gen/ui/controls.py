@@ -159,7 +159,11 @@ def build_bar() -> Bar:
     """Build the bar at the lower edge."""
     with gr.Row(elem_id="distill-prior-bar"):
         generate = gr.Button(
-            "Generate", variant="primary", min_width=160, elem_id="distill-prior-generate"
+            "Generate",
+            variant="primary",
+            min_width=160,
+            interactive=False,  # until the page has its takes
+            elem_id="distill-prior-generate",
         )
         cancel = gr.Button("Cancel", min_width=90, elem_id="distill-prior-cancel")
         status = gr.HTML(STATUS_IDLE, elem_id="distill-prior-status")

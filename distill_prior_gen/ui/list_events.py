@@ -24,7 +24,7 @@ from distill_prior_gen.ui.take_view import (
 SEND_BROWSER = "(_, ...rest) => [window.distillPrior.browser(), ...rest]"
 
 
-def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, loaded: Any) -> None:
+def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, loaded: Any) -> Any:
     """Connect the list of takes with its functions.
 
     Args:
@@ -32,6 +32,9 @@ def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, loaded: A
         session: session of the browser.
         take: the components.
         loaded: event after which the scripts of the page can be called.
+
+    Returns:
+        The event after which the page has the takes of its browser.
     """
 
     def enter(browser: Any, session: Session, request: gr.Request) -> list[Any]:
@@ -44,8 +47,9 @@ def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, loaded: A
 
     inputs, outputs = [take.takes, session], take.take_outputs
     browser = gr.Textbox(visible=False)
+    entered = loaded.then(enter, [browser, session], outputs, js=SEND_BROWSER, **NO_PROGRESS)
     changes = [
-        loaded.then(enter, [browser, session], outputs, js=SEND_BROWSER, **NO_PROGRESS),
+        entered,
         take.takes.input(show_take, inputs, outputs, **NO_PROGRESS),
         take.remove.click(remove_take, inputs, outputs, **NO_PROGRESS),
         take.undo.click(undo_remove, session, outputs, **NO_PROGRESS),
@@ -55,3 +59,4 @@ def connect_list(maker: TakeMaker, session: gr.State, take: TakePanel, loaded: A
     take.star.click(star, session, outputs, **NO_PROGRESS)
     take.search.change(search, [take.search, session], outputs, **NO_PROGRESS)
     take.older.click(show_older, session, outputs, **NO_PROGRESS)
+    return entered

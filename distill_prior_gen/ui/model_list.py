@@ -113,7 +113,11 @@ class ModelList:
         return self.show(key, session)
 
     def describe_choice(self, key: str | None, session: Session) -> tuple[gr.Markdown, gr.Button]:
-        """A note on the chosen model, and the button that is disabled if it cannot be played."""
+        """A note on the chosen model, and the button that makes a take of it.
+
+        The button is disabled if the model cannot be played, and as long as the page waits for its
+        takes, which would replace a take that is made meanwhile.
+        """
         found = self.find_model(key, session)
         reason = found.reason if found else "Choose a model from the list."
         text = found.note if found and not reason else reason
@@ -126,7 +130,7 @@ class ModelList:
             )
         return (
             gr.Markdown(text or "", visible=text is not None),
-            gr.Button(interactive=reason is None),
+            gr.Button(interactive=reason is None and session.entered),
         )
 
     def describe_steering(

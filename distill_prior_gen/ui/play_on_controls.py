@@ -27,12 +27,9 @@ class PlayPanel:
 
 
 def build_play_panel() -> PlayPanel:
-    """Build *Play on*, *Stop*, and what belongs to them."""
-    with gr.Row(elem_id="distill-prior-playing"):
-        play_on = gr.Button("Play on", size="sm", min_width=110, elem_id="distill-prior-play-on")
-        stop = gr.Button("Stop", size="sm", min_width=110, elem_id="distill-prior-stop")
-        note = gr.HTML(
-            '<span role="timer"></span>', elem_id="distill-prior-play-note", padding=False
-        )
-        more = gr.Button("More", elem_id="distill-prior-more")
+    """Build *Play on*, *Stop*, and what belongs to them, into a row."""
+    play_on = gr.Button("Play on", size="sm", min_width=110, elem_id="distill-prior-play-on")
+    stop = gr.Button("Stop", size="sm", min_width=110, elem_id="distill-prior-stop")
+    note = gr.HTML('<span role="timer"></span>', elem_id="distill-prior-play-note", padding=False)
+    more = gr.Button("More", elem_id="distill-prior-more")
     return PlayPanel(play_on, stop, note, more, gr.JSON(visible=False), gr.JSON(visible=False))

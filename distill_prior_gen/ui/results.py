@@ -118,8 +118,9 @@ def build_take_panel() -> TakePanel:
     )
     undo = gr.Button("Undo", size="sm", visible=False)
     with gr.Column(visible=False) as body:
-        repeat = gr.Checkbox(label="Repeat", container=False)
-        playing = build_play_panel()
+        with gr.Row(elem_id="distill-prior-playing"):
+            playing = build_play_panel()
+            repeat = gr.Checkbox(label="Repeat", container=False)
         search = gr.Textbox(
             label="Search takes",
             placeholder="seed 7, loop, temperature 0.8, starred",

@@ -28,6 +28,7 @@ class Session:
 
     Attributes:
         uploads: uploaded model files by their identifiers.
+        entered: whether the page has got the takes of its browser.
         part: where its takes are saved, or None if they are not.
         takes: takes in memory by their numbers.
         removed: takes that can be brought back. The last one was removed last.
@@ -42,6 +43,7 @@ class Session:
     """
 
     uploads: dict[str, Path] = field(default_factory=dict)
+    entered: bool = False
     part: Part | None = None
     takes: dict[int, Take] = field(default_factory=dict)
     removed: list[Listed] = field(default_factory=list)

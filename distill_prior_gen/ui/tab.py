@@ -79,11 +79,11 @@ def build_tab(context: TabContext) -> None:
     scripts = "".join(f"({_read(name)})();" for name in SCRIPTS)
     recalled = connect_memory(models, session, settings, scripts)
     connect_presets(models, session, settings, recalled)
-    _connect_models(models, session, settings, bar, recalled)
+    entered = connect_list(maker, session, take, recalled)
+    _connect_models(models, session, settings, bar, entered)
     _connect_settings(settings)
     _connect_generation(maker, session, settings, take, bar)
     _connect_takes(models, session, settings, take)
-    connect_list(maker, session, take, recalled)
     connect_play_on(maker, session, settings, take, bar)
     _connect_export(TakeExporter(maker), session, take)
 
@@ -93,7 +93,7 @@ def _read(name: str) -> str:
 
 
 def _connect_models(
-    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar, recalled: Any
+    models: ModelList, session: gr.State, settings: SettingsPanel, bar: Bar, entered: Any
 ) -> None:
     model, top_k = settings.model, settings.controls["top_k"]
     like = settings.controls["like"]
@@ -129,7 +129,7 @@ def _connect_models(
         "api_name": "upload_prior_model",
     }
     changes = [
-        recalled,
+        entered,
         settings.refresh.click(**refresh),
         settings.upload.upload(**upload),
     ]

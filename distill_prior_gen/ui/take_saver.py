@@ -38,6 +38,7 @@ class TakeSaver:
                 the page can be reached from other machines.
             session: session of the browser.
         """
+        session.entered = True
         if not self.context.takes_bytes:
             return
         if is_served_locally():
