@@ -1,8 +1,9 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -62,6 +63,15 @@ def tabla() -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. It ends with the module, because its event loop would disturb other tests."""
+    from tests.helpers.browser import open_browser  # needs Playwright
+
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
