@@ -34,6 +34,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A long test that began last would leave the other test processes without work.
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
     for item in items:
         if sys.platform == "win32" and item.get_closest_marker("posix"):
             item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))

@@ -26,7 +26,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 PLAYER_READY = "() => document.querySelector('#distill-prior-player audio')?.readyState > 0"
 
 ALONE = [

@@ -158,6 +158,7 @@ def edit_and_export(page, folder):
     assert abs(again - saved).max() <= 2**-22
 
 
+@pytest.mark.longest
 @pytest.mark.parametrize("command", [ALONE, IN_THE_APP], ids=["alone", "app"])
 def test_takes_survive_a_reload_a_kill_and_a_restart(start, new_page, place, command, tmp_path):
     process, url = start(*command)
@@ -212,6 +213,7 @@ def test_takes_are_searched_starred_removed_and_brought_back(saving, new_page, s
     assert listed(saving_folder) == before | {third: False, second: True}
 
 
+@pytest.mark.longest
 def test_browsers_of_other_machines_see_their_own_takes_alone(start, new_page, place):
     process, url = start(*ALONE, "--host", "0.0.0.0")
     first, second = new_page(url), new_page(url)

@@ -25,7 +25,7 @@ from tests.helpers.browser import (
 from tests.training.test_training import sound
 from tests.ui.test_training_jobs import wait
 
-pytestmark = [pytest.mark.slow, pytest.mark.posix, *NEEDS_BROWSER]
+pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.posix, *NEEDS_BROWSER]
 
 TRAINING_MS = 300_000
 

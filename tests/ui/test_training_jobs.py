@@ -58,6 +58,7 @@ def stages(job):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.posix
 def test_trainings_wait_stop_and_go_on(trainings, sounds, tmp_path):
     first = trainings.add(sounds, tmp_path / "a.distill", LONG)
@@ -87,6 +88,7 @@ def test_trainings_wait_stop_and_go_on(trainings, sounds, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.posix
 def test_a_training_that_crashes_says_why_and_the_next_one_runs(trainings, sounds, tmp_path):
     killed = trainings.add(sounds, tmp_path / "a.distill", LONG)
@@ -114,6 +116,7 @@ time.sleep(1000)
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.posix
 def test_a_training_keeps_what_it_has_learned_if_the_app_is_killed(sounds, tmp_path):
     app = subprocess.Popen(
@@ -131,6 +134,7 @@ LINUX = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux
 
 @LINUX
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize(
     ("limit", "size", "message"),
     [
