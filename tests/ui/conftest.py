@@ -43,9 +43,7 @@ def write_models(folder, model_path):
     names = {"recordings": ["bell.wav", "rain.wav", "sea.wav", "wind.wav"]}
     steered = write_model(folder / "steered.distill", name="steered")
     os.utime(add_timeline(steered, timeline_metadata=names), (2, 2))
-    rows = write_model(
-        folder / "rows.distill", name="four rows", spectrogram=replace(SMALL, n_mels=64)
-    )
+    rows = write_model(folder / "rows.distill", name="rows", spectrogram=replace(SMALL, n_mels=64))
     os.utime(add_timeline(rows), (3, 3))
     shutil.copy(model_path, folder / "small.distill")
 
@@ -94,7 +92,8 @@ def copy_folder(folder, tmp_path_factory):
 def alone(folder):
     """The stand-alone app, which does not save takes, and has presets in "presets"."""
     (folder / "presets").mkdir()
-    process, url = serve(ALONE, folder, DISTILL_PRIOR_PRESETS=str(folder / "presets"))
+    presets = {"DISTILL_PRIOR_PRESETS": str(folder / "presets")}
+    process, url = serve([*ALONE, "--no-autosave"], folder, autosave="yes", **presets)
     yield url
     end(process)
 

@@ -29,7 +29,7 @@ def open_board(alone, new_page):
 
     def open_board(width=1280, **options: Any):
         page = new_page(alone, width, **options)
-        choose_model(page, "four rows")
+        choose_model(page, "rows")
         page.get_by_role("textbox", name="Seed").fill("2")
         set_number(page, "Duration (seconds)", 4)
         generate(page)
@@ -119,7 +119,7 @@ def test_a_whole_edit(open_board, folder, run, tmp_path):
     page.get_by_role("button", name="Export").first.click()
     button(page, "Export").last.click()
     expect(page.get_by_text("Saved as")).to_be_visible()
-    name = re.search(r"four rows-2[-\d]*\.wav", page.get_by_text("Saved as").inner_text())[0]
+    name = re.search(r"rows-2[-\d]*\.wav", page.get_by_text("Saved as").inner_text())[0]
     written = folder / "generated" / name
     (edit,) = json.loads((folder / "generated" / f"{name}.json").read_text())["edits"]
     assert edit["operation"] == "redraw"

@@ -236,13 +236,14 @@ def test_browsers_of_other_machines_see_their_own_takes_alone(start, new_page, p
     expect(radio(third, 1)).to_have_count(0)
 
 
-def test_nothing_is_saved_if_nobody_wants_it(start, new_page, place):
-    _, url = start(*ALONE, "--no-autosave")
-    page = new_page(url)
+def test_nothing_is_saved_if_nobody_wants_it(alone, new_page, folder):
+    before = sorted(folder.glob("generated/**/*"))  # what other tests have exported
+    page = new_page(alone)
     make(page, 1)
     wait_for_take(page, 1)
     expect(button(page, "Star")).to_have_count(0)
-    assert not (place / "generated").exists()
+    assert sorted(folder.glob("generated/**/*")) == before
+    assert not (folder / "generated" / "takes").exists()
     reload(page)
     expect(page.get_by_role("button", name="Generate")).to_be_visible()
     expect(radio(page, 1)).to_have_count(0)

@@ -130,7 +130,7 @@ def test_a_training_goes_on_after_the_app_was_ended(copy_folder, new_page, sound
     with server(place, IN_THE_APP) as url:
         page = new_page(url)
         panel = choose_sounds(page, sounds)
-        set_options(panel, 16, 1)
+        set_options(panel, 8, 1)
         train(panel, "chimes")
         expect_previews(panel)
         page.close()
