@@ -147,6 +147,8 @@ def new_page(browser):
         context.route("**/upload_progress?upload_id=undefined", lambda it: it.fulfill(**done))
         contexts.append(context)
         page = context.new_page()
+        # A page notes the first 250 files that it fetches; `audio` looks for the last sound.
+        page.add_init_script("performance.setResourceTimingBufferSize(100_000)")
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", note)
