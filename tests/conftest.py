@@ -1,8 +1,9 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -33,6 +34,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # A long test that began last would leave the other test processes without work.
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
     for item in items:
         if sys.platform == "win32" and item.get_closest_marker("posix"):
             item.add_marker(pytest.mark.skip(reason="needs a POSIX system"))
@@ -62,6 +65,15 @@ def tabla() -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium. It ends with the module, because its event loop would disturb other tests."""
+    from tests.helpers.browser import open_browser  # needs Playwright
+
+    with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -8,9 +8,6 @@ import soundfile
 from PIL import Image
 
 from distill_prior_gen import GenerationConfig, generate, progress_bar
-from tests.ui.test_browser import browser
-
-__all__ = ["browser"]
 
 
 @pytest.fixture(params=[{}, {"loop": True, "width": 0.5}], scope="module", ids=["mono", "loop"])

@@ -87,6 +87,7 @@ def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+@pytest.mark.longest
 @pytest.mark.slow
 @pytest.mark.posix
 def test_a_training_that_was_killed_again_and_again_gives_the_same_bytes(tmp_path):
@@ -344,6 +345,7 @@ def start_limited(limit, steps, *arguments, cwd):
 LINUX = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
 
 
+@pytest.mark.longest
 @LINUX
 @pytest.mark.slow
 def test_a_training_that_runs_out_of_memory_goes_on(tmp_path):
@@ -359,6 +361,7 @@ def test_a_training_that_runs_out_of_memory_goes_on(tmp_path):
     assert not (tmp_path / "m.distill.checkpoint").exists()
 
 
+@pytest.mark.longest
 @LINUX
 @pytest.mark.slow
 def test_a_disk_that_is_full_loses_nothing(tmp_path):

@@ -192,6 +192,7 @@ def _idle(pid):
     return ticks() - before < 5
 
 
+@pytest.mark.longest
 @pytest.mark.posix
 def test_temporary_files_are_private_and_go_at_the_end_or_at_the_next_start(start, tmp_path):
     (tmp_path / "gradio").touch()  # Gradio's own folder, which may be that of another user

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,38 +9,18 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from tests.helpers.models import SMALL, add_timeline, write_model
-from tests.ui.test_browser import (
-    ALONE,
+from tests.helpers.browser import (
+    NEEDS_BROWSER,
     audio,
-    browser,
+    button,
+    choose_model,
     expect_samples,
     generate,
-    new_page,
-    pytestmark,
-    serve,
     set_number,
     wait_for_take,
 )
 
-__all__ = ["browser", "new_page", "pytestmark"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("board")
-    (folder / "models").mkdir()
-    four_rows = replace(SMALL, n_mels=64)
-    add_timeline(write_model(folder / "models" / "small.distill", spectrogram=four_rows))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def alone(folder):
-    process, url = serve([*ALONE, "models"], folder)
-    yield url
-    process.terminate()
-    process.wait(20)
+pytestmark = NEEDS_BROWSER
 
 
 @pytest.fixture
@@ -50,6 +29,7 @@ def open_board(alone, new_page):
 
     def open_board(width=1280, **options: Any):
         page = new_page(alone, width, **options)
+        choose_model(page, "rows")
         page.get_by_role("textbox", name="Seed").fill("2")
         set_number(page, "Duration (seconds)", 4)
         generate(page)
@@ -87,10 +67,6 @@ def press(page, *keys):
         page.keyboard.press(key)
 
 
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True)
-
-
 def fault(page):
     return page.locator("#distill-prior-status .fault")
 
@@ -108,7 +84,7 @@ def wait_until_shown(page, shown):
     raise AssertionError("the player still plays the same sound")
 
 
-def test_a_whole_edit(open_board, folder, run):
+def test_a_whole_edit(open_board, folder, run, tmp_path):
     page = open_board()
     original, _ = audio(page)
     drag(page, 1.1, 2.05)
@@ -143,13 +119,13 @@ def test_a_whole_edit(open_board, folder, run):
     page.get_by_role("button", name="Export").first.click()
     button(page, "Export").last.click()
     expect(page.get_by_text("Saved as")).to_be_visible()
-    name = re.search(r"small-2[-\d]*\.wav", page.get_by_text("Saved as").inner_text())[0]
+    name = re.search(r"rows-2[-\d]*\.wav", page.get_by_text("Saved as").inner_text())[0]
     written = folder / "generated" / name
     (edit,) = json.loads((folder / "generated" / f"{name}.json").read_text())["edits"]
     assert edit["operation"] == "redraw"
-    result = run("replay", str(written) + ".json", "-o", str(folder / "again.wav"))
+    result = run("replay", str(written) + ".json", "-o", str(tmp_path / "again.wav"))
     assert result.exit_code == 0, result.output
-    again, _ = soundfile.read(folder / "again.wav", dtype="int32")
+    again, _ = soundfile.read(tmp_path / "again.wav", dtype="int32")
     exported, _ = soundfile.read(written, dtype="int32")
     assert np.array_equal(again, exported)
     assert np.abs(exported / 2**31 - second).max() < 2 / 32768

@@ -6,24 +6,19 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from distill_prior_gen.store.presets import list_presets, read_preset, save_preset
+from distill_prior_gen.store.presets import list_presets, read_preset, remove_preset, save_preset
 from distill_prior_gen.ui.setting_controls import MAX_TEXT
-from tests.ui.test_browser import (
+from tests.helpers.browser import (
     ALONE,
-    alone,
-    both,
-    browser,
+    NEEDS_BROWSER,
     choose_model,
-    folder,
-    in_the_app,
-    new_page,
+    end,
     open_advanced,
-    pytestmark,
     serve,
     set_number,
 )
 
-__all__ = ["alone", "both", "browser", "folder", "in_the_app", "new_page", "pytestmark"]
+pytestmark = NEEDS_BROWSER
 
 STORED = "localStorage.getItem('distill-prior-settings')"
 
@@ -107,18 +102,17 @@ def test_settings_that_no_longer_fit_are_passed_over(alone, new_page):
 
 
 @pytest.fixture
-def presets(folder, tmp_path, monkeypatch):
-    """A server of its own, with a preset that was saved on the command line."""
-    monkeypatch.setenv("DISTILL_PRIOR_PRESETS", str(tmp_path))
+def preset(alone, folder, monkeypatch):
+    """A preset that was saved on the command line while the server ran."""
+    monkeypatch.setenv("DISTILL_PRIOR_PRESETS", str(folder / "presets"))
     save_preset("slow and dark", {"temperature": (0.8, 0.5), "bright": 0.2, "duration": 20})
-    process, url = serve([*ALONE, "models"], folder)
-    yield url
-    process.terminate()
-    process.wait(20)
+    yield
+    for name in list_presets():
+        remove_preset(name)
 
 
-def test_a_preset_is_chosen_saved_renamed_and_deleted(presets, new_page):
-    page = new_page(presets)
+def test_a_preset_is_chosen_saved_renamed_and_deleted(alone, preset, new_page):
+    page = new_page(alone)
     chosen = page.get_by_label("Preset", exact=True)
     page.get_by_role("textbox", name="Seed").fill("41")
     page.get_by_label("Loop").check()
@@ -162,9 +156,9 @@ def test_a_preset_is_chosen_saved_renamed_and_deleted(presets, new_page):
 def test_other_machines_cannot_change_presets(folder, tmp_path, monkeypatch, new_page):
     monkeypatch.setenv("DISTILL_PRIOR_PRESETS", str(tmp_path))
     save_preset("mine", {"duration": 20})
-    process, url = serve([*ALONE, "models", "--host", "0.0.0.0"], folder)
+    process, url = serve([*ALONE, "--host", "0.0.0.0"], folder)
     try:
-        page = new_page(url.replace("0.0.0.0", "127.0.0.1"))
+        page = new_page(url)
         page.get_by_role("button", name="Presets").click()
         page.get_by_label("Preset", exact=True).click()
         page.get_by_role("option", name="mine").click()
@@ -173,5 +167,4 @@ def test_other_machines_cannot_change_presets(folder, tmp_path, monkeypatch, new
         expect(page.get_by_text("Presets can be changed only on a page")).to_be_visible()
         assert list_presets() == ["mine"]
     finally:
-        process.terminate()
-        process.wait(20)
+        end(process)

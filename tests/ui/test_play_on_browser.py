@@ -1,45 +1,26 @@
 """A take that goes on while it plays, in a real browser."""
 
 import re
-import shutil
 import time
 
 import pytest
 from playwright.sync_api import expect
 
 from distill_prior_gen.store.takes import TakeStore
-from tests.ui.test_browser import (
-    ALONE,
-    browser,
+from tests.helpers.browser import (
+    NEEDS_BROWSER,
+    button,
     choose_model,
-    folder,
     generate,
-    in_the_app,
-    new_page,
-    pytestmark,
-    serve,
+    reload,
     set_number,
     wait_for_take,
 )
-from tests.ui.test_store_browser import reload
 
-__all__ = ["browser", "folder", "in_the_app", "new_page", "pytestmark"]
+pytestmark = NEEDS_BROWSER
 
 PLAYED = "window.distillPrior.playOn.played()"
 LENGTH = "document.querySelector('#distill-prior-player audio')?.duration"
-
-
-@pytest.fixture(scope="module")
-def saving(folder):
-    shutil.rmtree(folder / "generated", ignore_errors=True)
-    process, url = serve([*ALONE, "models"], folder, autosave="yes")
-    yield url
-    process.terminate()
-    process.wait(20)
-
-
-def button(page, name):
-    return page.get_by_role("button", name=name, exact=True)
 
 
 def wait_until_played(page, seconds):
@@ -92,21 +73,60 @@ def test_a_take_goes_on_from_its_end_and_cancel_keeps_it_too(saving, new_page):
     page.wait_for_function(f"{LENGTH} > 14 && {LENGTH} < 17")
 
 
-def test_sound_follows_without_a_gap(saving, new_page):
-    """The page's own clock: as much was played as time went by."""
+RECORD = """() => {
+    const start = AudioBufferSourceNode.prototype.start;
+    window.scheduled = [];
+    AudioBufferSourceNode.prototype.start = function (when, ...rest) {
+        const { context, buffer } = this;
+        window.context = context;
+        window.scheduled.push([context.currentTime, when, buffer.length, context.sampleRate]);
+        return start.call(this, when, ...rest);
+    };
+}"""
+"""Notes when each piece is scheduled: the time, when it is to begin, its frames, and the rate."""
+
+
+def spans_of(pieces):
+    """The first frame of each piece and the one after its last; none may overlap or leave a gap.
+
+    A piece may begin later than the one before ends only if that end was over when it came.
+    """
+    spans: list[tuple[int, int]] = []
+    for now, when, length, rate in pieces:
+        begin = round(when * rate)
+        if spans:
+            end = spans[-1][1]
+            assert begin == end or (begin > end and end < now * rate)
+        spans.append((begin, begin + length))
+    return spans
+
+
+def test_pieces_follow_each_other_without_a_gap(saving, new_page):
     page = new_page(saving)
     choose_model(page, "small")
     set_number(page, "Duration (seconds)", 1)
     generate(page)
     expect(page.get_by_role("button", name="Same seed, longer (2 s)")).to_be_enabled()
+    page.evaluate(RECORD)
     button(page, "Play on").click()
-    wait_until_played(page, 1)
-    start = page.evaluate(f"[performance.now(), {PLAYED}]")
     wait_until_played(page, 8)
-    end = page.evaluate(f"[performance.now(), {PLAYED}]")
-    assert end[1] - start[1] == pytest.approx((end[0] - start[0]) / 1000, abs=0.3)
+    moment = f"[context.currentTime, {PLAYED}, context.currentTime, scheduled]"
+    before, played, after, pieces = page.evaluate(moment)
     button(page, "Stop").click()
     expect(page.get_by_text(re.compile("take \\d+ played on")).first).to_be_visible()
+    assert len(pieces) > 2
+    spans, rate = spans_of(pieces), pieces[0][3]
+    earliest, latest = (
+        sum(min(max(time * rate - begin, 0), end - begin) for begin, end in spans)
+        for time in (before, after)
+    )
+    assert earliest - 1 <= played * rate <= latest + 1
+
+
+@pytest.mark.parametrize("begin", [149, 151])
+def test_an_overlap_or_a_gap_would_be_seen(begin):
+    with pytest.raises(AssertionError):
+        spans_of([(0, 0.5, 100, 100), (1.4, begin / 100, 100, 100)])
 
 
 def test_what_cannot_go_on_says_why(saving, new_page):
@@ -131,7 +151,7 @@ def test_a_take_goes_on_in_the_app(in_the_app, new_page):
     page.wait_for_function(f"{LENGTH} > 3")
 
 
-def test_a_page_that_is_closed_keeps_what_it_had_got(saving, new_page, folder):
+def test_a_page_that_is_closed_keeps_what_it_had_got(saving, new_page, saving_folder):
     page = new_page(saving)
     choose_model(page, "small")
     page.get_by_role("textbox", name="Seed").fill("77")
@@ -141,7 +161,7 @@ def test_a_page_that_is_closed_keeps_what_it_had_got(saving, new_page, folder):
     button(page, "Play on").click()
     wait_until_played(page, 2)
     page.close()
-    part = TakeStore(folder / "generated" / "takes").part()
+    part = TakeStore(saving_folder / "generated" / "takes").part()
     for _ in range(60):
         kept = [take for take in part.takes() if take.config.seed == 77 and take.origin]
         if kept:

@@ -2,7 +2,6 @@
 
 import io
 import re
-import subprocess
 from contextlib import contextmanager
 
 import httpx
@@ -11,28 +10,22 @@ import pytest
 import soundfile
 from playwright.sync_api import expect
 
-from tests.training.test_training import sound
-from tests.ui import test_browser
-from tests.ui.test_browser import (
+from tests.helpers.browser import (
     ALONE,
-    CHROMIUM,
     IN_THE_APP,
-    audio,
+    NEEDS_BROWSER,
+    choose_model,
+    end,
+    expect_samples,
     generate,
     serve,
     set_number,
     wait_for_take,
 )
+from tests.training.test_training import sound
 from tests.ui.test_training_jobs import wait
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.posix,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-]
-
-browser, folder, new_page = test_browser.browser, test_browser.folder, test_browser.new_page
+pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.posix, *NEEDS_BROWSER]
 
 TRAINING_MS = 300_000
 
@@ -47,32 +40,20 @@ def sounds(tmp_path):
     return [*paths, silent]
 
 
-SERVERS = {"alone": [*ALONE, "models"], "in the app": IN_THE_APP}
-
-
 @contextmanager
-def server(folder, command):
-    process, url = serve(command, folder)
+def server(place, command):
+    process, url = serve(command, place, OMP_NUM_THREADS="1")
     try:
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
+        end(process)
 
 
-@pytest.fixture
-def url(folder, one_thread):
-    with server(folder, SERVERS["alone"]) as url:
+@pytest.fixture(scope="module")
+def url(copy_folder):
+    """An app whose models are not seen by other tests."""
+    with server(copy_folder(), ALONE) as url:
         yield url
-
-
-@pytest.fixture
-def one_thread(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
 def choose_sounds(page, sounds):
@@ -120,8 +101,8 @@ def play(page, name):
     set_number(page, "Duration (seconds)", 1)
     generate(page)
     wait_for_take(page, 1)
-    sound, rate = audio(page)
-    assert len(sound) == rate == 48_000
+    sound, rate = expect_samples(page, 48_000)
+    assert rate == 48_000
     assert np.abs(sound).max() > 0.01
 
 
@@ -144,16 +125,17 @@ def test_a_training_is_heard_stopped_resumed_and_played(url, new_page, sounds):
     play(page, "bells")
 
 
-def test_a_training_goes_on_after_the_app_was_ended(folder, new_page, sounds, one_thread):
-    with server(folder, SERVERS["in the app"]) as url:
+def test_a_training_goes_on_after_the_app_was_ended(copy_folder, new_page, sounds):
+    place = copy_folder()
+    with server(place, IN_THE_APP) as url:
         page = new_page(url)
         panel = choose_sounds(page, sounds)
-        set_options(panel, 16, 1)
+        set_options(panel, 8, 1)
         train(panel, "chimes")
         expect_previews(panel)
         page.close()
-    wait(lambda: (folder / "models" / "chimes.distill").exists())
-    with server(folder, SERVERS["in the app"]) as url:
+    wait(lambda: (place / "models" / "chimes.distill").exists())
+    with server(place, IN_THE_APP) as url:
         page = new_page(url)
         page.get_by_role("tab", name="Train model").click()
         page.locator("#distill-train").get_by_role("button", name="Resume").click()
@@ -167,7 +149,7 @@ def test_a_training_goes_on_after_the_app_was_ended(folder, new_page, sounds, on
 
 def test_a_finished_model_is_chosen_only_where_it_was_trained(url, new_page, sounds):
     page, other = new_page(url), new_page(url)
-    test_browser.choose_model(other, "steered")
+    choose_model(other, "steered")
     panel = choose_sounds(page, sounds)
     panel.get_by_role("checkbox", name=re.compile(r"^5\.wav")).uncheck()
     expect(panel.get_by_text("5 recordings, 4.0 seconds of sound.")).to_be_visible()

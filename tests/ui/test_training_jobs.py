@@ -24,7 +24,7 @@ SMALL = tuple(
     map(str, ("--codebook-size", 8, "--levels", 1, "--device", "cpu", "--no-timeline", *TINY_PRIOR))
 )
 QUICK = (*SMALL, "--no-vocoder", "--epochs", "2", "--prior-epochs", "1")
-LONG = (*SMALL, "--no-vocoder", "--epochs", "5", "--prior-epochs", "10000", "--patience", "10000")
+LONG = (*SMALL, "--no-vocoder", "--epochs", "2", "--prior-epochs", "10000", "--patience", "10000")
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def stages(job):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.posix
 def test_trainings_wait_stop_and_go_on(trainings, sounds, tmp_path):
     first = trainings.add(sounds, tmp_path / "a.distill", LONG)
@@ -69,7 +70,7 @@ def test_trainings_wait_stop_and_go_on(trainings, sounds, tmp_path):
     status = first.status
     assert 0 < status["share"] < 1
     assert status["seconds_left"] > 0
-    assert stages(first)["VQ-VAE"]["epochs"] == len(stages(first)["VQ-VAE"]["train_losses"]) == 5
+    assert stages(first)["VQ-VAE"]["epochs"] == len(stages(first)["VQ-VAE"]["train_losses"]) == 2
     kinds = [kind for kind, advice in status["verdicts"]]
     assert kinds[-1] == "too few recordings"
     third.stop()
@@ -87,6 +88,7 @@ def test_trainings_wait_stop_and_go_on(trainings, sounds, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.posix
 def test_a_training_that_crashes_says_why_and_the_next_one_runs(trainings, sounds, tmp_path):
     killed = trainings.add(sounds, tmp_path / "a.distill", LONG)
@@ -114,6 +116,7 @@ time.sleep(1000)
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.posix
 def test_a_training_keeps_what_it_has_learned_if_the_app_is_killed(sounds, tmp_path):
     app = subprocess.Popen(
@@ -131,6 +134,7 @@ LINUX = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux
 
 @LINUX
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize(
     ("limit", "size", "message"),
     [
@@ -141,7 +145,7 @@ LINUX = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux
 def test_a_full_disk_or_memory_is_explained_and_the_training_goes_on(
     trainings, sounds, tmp_path, limit, size, message
 ):
-    full = trainings.add(sounds, tmp_path / "a.distill", [*QUICK, "--epochs", "10"])
+    full = trainings.add(sounds, tmp_path / "a.distill", [*QUICK, "--epochs", "5"])
     wait(lambda: stages(full))
     resource.prlimit(full._process.pid, limit, (size, resource.RLIM_INFINITY))
     wait(lambda: full.state == FAILED)
