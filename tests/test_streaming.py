@@ -9,13 +9,14 @@ import pytest
 import soundfile
 import torch
 
-from distill_prior_gen import GenerationConfig, generate, load_model, stream
+from distill_prior_gen import GenerationConfig, generate, hookimpl, load_model, stream
 from distill_prior_gen.demo import demo_model
 from distill_prior_gen.endless_sound import PIECE_S
 from distill_prior_gen.evaluation.metrics import change_metrics, seam_ratios
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.streaming import LIVE
 from tests.helpers.models import add_timeline, write_model
+from tests.helpers.plugins import registered
 
 
 @pytest.fixture(scope="module")
@@ -172,12 +173,17 @@ def test_a_stream_is_mono(small):
         stream(small, GenerationConfig(width=0.5))
 
 
-def test_a_vocoder_that_gives_no_numbers_is_reported(small, monkeypatch):
-    from distill_prior_gen.vocoding import Vocoder
+class Broken:
+    """A plugin with a vocoder that gives no numbers."""
 
-    broken = Vocoder(lambda mel, spectrogram, *rest: torch.full((mel.shape[1] * 64,), torch.nan))
-    monkeypatch.setattr("distill_prior_gen.endless_sound.vocoders", lambda: {"mine": broken})
-    with pytest.raises(FloatingPointError, match="vocoder mine gave samples that are not finite"):
+    @hookimpl
+    def distill_register_vocoders(self, register):
+        register("mine", lambda mel, *rest: torch.full((64 * mel.shape[1] - 64,), torch.nan))
+
+
+def test_a_vocoder_that_gives_no_numbers_is_reported(small):
+    message = "vocoder mine gave samples that are not finite"
+    with registered(Broken()), pytest.raises(FloatingPointError, match=message):
         next(stream(small, GenerationConfig(vocoder="mine")))
 
 
