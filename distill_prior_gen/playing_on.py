@@ -122,7 +122,7 @@ def _noted(drawn: Iterator[Tensor], columns: list[Tensor]) -> Iterator[Tensor]:
 
 
 def _spliced(model: PriorModel, before: Tensor, piece: Tensor) -> Tensor:
-    """A piece of sound that begins with samples of the take instead of its own."""
+    """A piece whose first samples are replaced by those of the take, and with them its phase."""
     old = torch.cat([before, piece[len(before) :]])
     stop = min(len(before) + round(SPLICE_S * model.sample_rate), len(piece))
     matched = match_margins(piece, old, len(before), stop)

@@ -18,7 +18,7 @@ os.environ["DISTILL_PRIOR_PRESETS"] = os.path.join(os.devnull, "presets")
 from distill_prior_gen import PriorModel, load_model
 from distill_prior_gen.cli import cli
 from distill_prior_gen.demo import demo_model
-from tests.helpers.models import FIXTURES, write_model
+from tests.helpers.models import FIXTURES, add_timeline, write_model
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("no deadline", deadline=None)
@@ -49,6 +49,19 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def model(model_path: Path) -> PriorModel:
     return load_model(model_path, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> PriorModel:
+    """A model with a timeline prior."""
+    path = write_model(tmp_path_factory.mktemp("timeline") / "small.distill")
+    return load_model(add_timeline(path), device="cpu")
+
+
+@pytest.fixture(scope="session")
+def demo() -> PriorModel:
+    """The demo model."""
+    return load_model(demo_model(), device="cpu")
 
 
 @pytest.fixture(params=["demo", "tabla"])

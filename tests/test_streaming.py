@@ -9,25 +9,12 @@ import pytest
 import soundfile
 import torch
 
-from distill_prior_gen import GenerationConfig, generate, hookimpl, load_model, stream
-from distill_prior_gen.demo import demo_model
+from distill_prior_gen import GenerationConfig, generate, hookimpl, stream
 from distill_prior_gen.endless_sound import PIECE_S
 from distill_prior_gen.evaluation.metrics import change_metrics, seam_ratios
 from distill_prior_gen.networks.vqvae import STRIDE
 from distill_prior_gen.streaming import LIVE
-from tests.helpers.models import add_timeline, write_model
 from tests.helpers.plugins import registered
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return load_model(demo_model(), "cpu")
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    path = write_model(tmp_path_factory.mktemp("streaming") / "small.distill")
-    return load_model(add_timeline(path), "cpu")
 
 
 def first_pieces(model, config, count):
@@ -92,22 +79,22 @@ def test_loud_sound_becomes_quieter_without_steps(demo):
     assert np.abs(np.diff(gain) / np.diff(heard)).max() < 0.005
 
 
-def test_the_same_seed_gives_the_same_samples(small):
+def test_the_same_seed_gives_the_same_samples(remembering):
     config = GenerationConfig(seed=5, quality="fast")
-    pieces, again = (first_pieces(small, config, 3) for _ in range(2))
+    pieces, again = (first_pieces(remembering, config, 3) for _ in range(2))
     assert all(map(np.array_equal, pieces, again))
-    other = first_pieces(small, GenerationConfig(seed=6, quality="fast"), 3)
+    other = first_pieces(remembering, GenerationConfig(seed=6, quality="fast"), 3)
     assert not np.array_equal(pieces[2], other[2])
 
 
-def test_a_stream_without_seed_is_new_each_time(small):
+def test_a_stream_without_seed_is_new_each_time(remembering):
     config = GenerationConfig(quality="fast")
-    assert not np.array_equal(*(first_pieces(small, config, 1)[0] for _ in range(2)))
+    assert not np.array_equal(*(first_pieces(remembering, config, 1)[0] for _ in range(2)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["timeline", "continue"])
-def test_memory_is_bounded(small, sampler):
+def test_memory_is_bounded(remembering, sampler):
     """What is kept after two minutes is no more than after half a minute."""
 
     def kept():
@@ -115,7 +102,7 @@ def test_memory_is_bounded(small, sampler):
         tensors = sum(type(x) is torch.Tensor and x.nbytes for x in gc.get_objects())
         return tensors + tracemalloc.get_traced_memory()[0]
 
-    pieces = stream(small, GenerationConfig(seed=1, sampler=sampler, quality="fast"))
+    pieces = stream(remembering, GenerationConfig(seed=1, sampler=sampler, quality="fast"))
     tracemalloc.start()
     try:
         list(itertools.islice(pieces, 15))
@@ -129,23 +116,23 @@ def test_memory_is_bounded(small, sampler):
 
 @pytest.mark.usefixtures("unscaled")
 @pytest.mark.parametrize("sampler", ["timeline", "continue"])
-def test_a_stream_continues_a_recording_as_a_take_does(small, tmp_path, sampler):
+def test_a_stream_continues_a_recording_as_a_take_does(remembering, tmp_path, sampler):
     path = tmp_path / "tone.wav"
-    time = np.arange(6000) / small.sample_rate
-    soundfile.write(path, np.sin(2 * np.pi * 440 * time), small.sample_rate)
+    time = np.arange(6000) / remembering.sample_rate
+    soundfile.write(path, np.sin(2 * np.pi * 440 * time), remembering.sample_rate)
     config = GenerationConfig(seed=1, prompt=path, sampler=sampler, duration=10)
-    take = generate(small, config)
-    samples = np.concatenate(first_pieces(small, config, 3))
+    take = generate(remembering, config)
+    samples = np.concatenate(first_pieces(remembering, config, 3))
     expected = (take.audio / take.gain).clip(-1, 1)[: len(samples)]
     assert np.corrcoef(samples, expected)[0, 1] > 0.999
 
 
-def test_settings_of_pytorch_are_restored_between_pieces(small):
+def test_settings_of_pytorch_are_restored_between_pieces(remembering):
     config = GenerationConfig(seed=1, quality="fast")
-    expected = first_pieces(small, config, 2)
+    expected = first_pieces(remembering, config, 2)
     torch.set_default_dtype(torch.float64)
     try:
-        pieces = stream(small, config)
+        pieces = stream(remembering, config)
         assert all(np.array_equal(next(pieces), piece) for piece in expected)
         assert torch.get_default_dtype() == torch.float64
         assert torch.is_grad_enabled()
@@ -163,14 +150,14 @@ def test_settings_of_pytorch_are_restored_between_pieces(small):
         ({"prompt": "x.wav", "prompt_crossfade": True}, "prompt_crossfade"),
     ],
 )
-def test_settings_that_need_an_end_are_refused(small, settings, name):
+def test_settings_that_need_an_end_are_refused(remembering, settings, name):
     with pytest.raises(ValueError, match=f"^{name} does not go with sound without end"):
-        stream(small, GenerationConfig(**settings))
+        stream(remembering, GenerationConfig(**settings))
 
 
-def test_a_stream_is_mono(small):
+def test_a_stream_is_mono(remembering):
     with pytest.raises(ValueError, match="mono; leave out width"):
-        stream(small, GenerationConfig(width=0.5))
+        stream(remembering, GenerationConfig(width=0.5))
 
 
 class Broken:
@@ -181,21 +168,21 @@ class Broken:
         register("mine", lambda mel, *rest: torch.full((64 * mel.shape[1] - 64,), torch.nan))
 
 
-def test_a_vocoder_that_gives_no_numbers_is_reported(small):
+def test_a_vocoder_that_gives_no_numbers_is_reported(remembering):
     message = "vocoder mine gave samples that are not finite"
     with registered(Broken()), pytest.raises(FloatingPointError, match=message):
-        next(stream(small, GenerationConfig(vocoder="mine")))
+        next(stream(remembering, GenerationConfig(vocoder="mine")))
 
 
 SAMPLERS = pytest.mark.parametrize("sampler", ["timeline", "continue"])
 
 
 @SAMPLERS
-def test_settings_that_are_asked_for_and_stay_give_the_same_samples(small, sampler):
+def test_settings_that_are_asked_for_and_stay_give_the_same_samples(remembering, sampler):
     """Also after columns were forgotten."""
     config = GenerationConfig(seed=5, sampler=sampler, quality="fast")
-    pieces = stream(small, config, lambda: replace(config))
-    assert all(map(np.array_equal, itertools.islice(pieces, 8), stream(small, config)))
+    pieces = stream(remembering, config, lambda: replace(config))
+    assert all(map(np.array_equal, itertools.islice(pieces, 8), stream(remembering, config)))
 
 
 CHANGES: dict[str, Any] = {
@@ -214,11 +201,14 @@ CHANGES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_acts_on_what_is_still_to_come(small, name):
+def test_a_change_acts_on_what_is_still_to_come(remembering, name):
     """The pieces before it are the same; one that was made already may still be given out."""
     config = GenerationConfig(seed=1, sampler="timeline", quality="fast")
     now = config
-    pieces, unchanged = stream(small, config, lambda: now), first_pieces(small, config, 12)
+    pieces, unchanged = (
+        stream(remembering, config, lambda: now),
+        first_pieces(remembering, config, 12),
+    )
     before = list(itertools.islice(pieces, 3))
     assert all(map(np.array_equal, before, unchanged))
     now = replace(config, **{name: CHANGES[name]})
@@ -227,10 +217,10 @@ def test_a_change_acts_on_what_is_still_to_come(small, name):
     assert set(CHANGES) == set(LIVE)
 
 
-def test_settings_that_do_not_fit_are_refused_while_it_plays(small):
+def test_settings_that_do_not_fit_are_refused_while_it_plays(remembering):
     config = GenerationConfig(seed=1, quality="fast")
     now = config
-    pieces = stream(small, config, lambda: now)
+    pieces = stream(remembering, config, lambda: now)
     next(pieces)
     now = replace(config, temperature=(1.0, 1.0, 1.0))
     with pytest.raises(ValueError, match="temperature has 3 values, but the model has 2 levels"):

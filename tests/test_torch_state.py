@@ -22,11 +22,6 @@ CONFIGS = {
 
 
 @pytest.fixture(scope="module")
-def demo():
-    return load_model(demo_model(), "cpu")
-
-
-@pytest.fixture(scope="module")
 def takes(demo):
     return {name: generate(demo, config) for name, config in CONFIGS.items()}
 

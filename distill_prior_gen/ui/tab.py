@@ -48,6 +48,9 @@ from distill_prior_gen.ui.take_view import (
 
 HERE = Path(__file__).parent
 
+CLICK_GENERATE = "() => document.querySelector('#distill-prior-generate').click()"
+"""Does nothing while the button is disabled."""
+
 SCRIPTS = ("tab.js", "board.js", "board_keys.js", "play_on.js")
 
 
@@ -200,10 +203,8 @@ def _connect_generation(
         "concurrency_limit": 1,
     }
     edits = connect_board(maker, session, settings, take, bar)
-    seed = settings.controls["seed"]
-    made = gr.on(
-        [bar.generate.click, seed.submit], **generate_event, api_name="generate_prior_take"
-    )
+    settings.controls["seed"].submit(None, js=CLICK_GENERATE)
+    made = bar.generate.click(**generate_event, api_name="generate_prior_take")
     lengthened = take.longer.click(longer_values, [take.takes, session], controls, **NO_PROGRESS)
     made_longer = lengthened.success(**generate_event, api_name=False)
     for event in (made, made_longer):

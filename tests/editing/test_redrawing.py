@@ -6,20 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill_prior_gen import GenerationConfig, generate, hookimpl, load_model
+from distill_prior_gen import GenerationConfig, generate, hookimpl
 from distill_prior_gen.config import no_progress
-from distill_prior_gen.demo import demo_model
 from distill_prior_gen.editing import redrawing
 from distill_prior_gen.editing.code_maps import code_map
 from distill_prior_gen.editing.redrawing import redraw_codes
-from tests.helpers.models import add_timeline, write_model
 from tests.helpers.plugins import registered
-
-
-@pytest.fixture(scope="module")
-def remembering(tmp_path_factory):
-    path = write_model(tmp_path_factory.mktemp("timeline") / "small.distill")
-    return load_model(add_timeline(path), "cpu")
 
 
 def random_map(model, columns=20, seed=0):
@@ -130,11 +122,6 @@ def test_samplers_of_plugins_redraw_models_without_a_timeline_prior(model, whole
         drawn = redraw_codes(model, codes, mask, config, no_progress)
     assert drawn[~mask].equal(codes[~mask])
     assert (drawn[mask] != codes[mask]).double().mean() > 0.5
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return load_model(demo_model(), "cpu")
 
 
 def test_the_step_of_the_level_at_a_border_is_that_of_what_is_heard(demo):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill_prior_gen import GenerationConfig, Region, generate, load_model, redraw, swap
+from distill_prior_gen import GenerationConfig, Region, generate, redraw, swap
 from distill_prior_gen.audio.mel import SpectrogramSettings
 from distill_prior_gen.config import no_progress
 from distill_prior_gen.editing.code_maps import take_of_sound
@@ -12,15 +12,8 @@ from distill_prior_gen.editing.regions import find_codes
 from distill_prior_gen.editing.sections import apply_edit
 from distill_prior_gen.editing.splicing import splice
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
-from tests.helpers.models import add_timeline, write_model
 
 SPECTROGRAM = SpectrogramSettings(sample_rate=16_000, n_fft=1024, hop_length=256, n_mels=64)
-
-
-@pytest.fixture(scope="module")
-def remembering(tmp_path_factory):
-    path = write_model(tmp_path_factory.mktemp("timeline") / "small.distill")
-    return load_model(add_timeline(path), "cpu")
 
 
 @pytest.fixture(params=["timeline", "continue"])

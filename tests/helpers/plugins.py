@@ -11,9 +11,10 @@ from distill_prior_gen.plugins import registry
 def registered(plugin: Any, name: str | None = None) -> Iterator[Any]:
     """Register an object as a plugin for a while."""
     manager = registry().manager
-    manager.register(plugin, name)
+    known_as = manager.register(plugin, name)
     try:
         yield plugin
     finally:
         if manager.is_registered(plugin):
             manager.unregister(plugin)
+        registry().infos.pop(known_as, None)

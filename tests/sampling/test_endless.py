@@ -4,25 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from distill_prior_gen import GenerationConfig, generate, load_model
+from distill_prior_gen import GenerationConfig, generate
 from distill_prior_gen.sampling.autoregressive import sample_autoregressive
 from distill_prior_gen.sampling.chunks import Sampler
 from distill_prior_gen.sampling.continuous_layout import ContinuousLayout
 from distill_prior_gen.sampling.endless import GROUP, endless_columns
 from distill_prior_gen.sampling.robust_draw import RobustDraw
 from distill_prior_gen.sampling.timeline import FORGOTTEN, memory_reach, sample_timeline
-from tests.helpers.models import add_timeline, write_model
 
 TIMELINE = Sampler(sample_timeline, whole=True)
 AT_ONCE = Sampler(sample_autoregressive, continues=True, at_once=True)
 IN_TURN = Sampler(sample_autoregressive, continues=True)
-
-
-@pytest.fixture(scope="module")
-def remembering(tmp_path_factory):
-    """A model with a timeline prior."""
-    path = write_model(tmp_path_factory.mktemp("endless") / "small.distill")
-    return load_model(add_timeline(path), "cpu")
 
 
 def columns_of(sampler, model, config, count, beginning=None, settings=None):

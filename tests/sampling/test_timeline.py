@@ -21,13 +21,6 @@ from tests.helpers.filters import kept_codes
 from tests.helpers.models import TINY, add_timeline, write_model
 
 
-@pytest.fixture(scope="module")
-def remembering(tmp_path_factory):
-    """A model with a timeline prior, whose takes are made by it."""
-    path = write_model(tmp_path_factory.mktemp("timeline") / "small.distill")
-    return load_model(add_timeline(path), "cpu")
-
-
 def code_map(model, take):
     """Codes of a take, ``[row, column, level]``."""
     return take.codes[0].unflatten(0, (model.grid[0], -1))

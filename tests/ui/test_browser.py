@@ -315,8 +315,7 @@ def test_two_browsers_do_not_see_each_others_takes_and_wait_in_line(alone, new_p
     expect(second.get_by_role("radio", name=re.compile(r"^\d: "))).to_have_count(1)
     expect(second.get_by_role("radio", name="1: seed 77")).to_be_checked()
     expect(first.locator(".progress-text")).to_have_count(0)
-    assert first.get_by_role("radio", name=re.compile(r"^\d: ")).count() < 8
-    expect(first.get_by_role("radio", name=re.compile(r"^\d: seed 77\b"))).to_have_count(0)
+    expect(first.get_by_role("radio", name=re.compile(r"^\d: "))).to_have_count(0)
 
 
 def test_the_keyboard_reaches_every_control(alone, new_page):
